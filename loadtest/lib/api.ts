@@ -1,0 +1,93 @@
+import exec from 'k6/execution'
+import http, { type Params, type RefinedResponse } from 'k6/http'
+import { baseUrl } from './environment.ts'
+
+export type Response = RefinedResponse<'text'>
+
+export interface User {
+  username: string
+  password: string
+}
+
+export interface Tokens {
+  accessToken: string
+  refreshToken: string
+}
+
+const json = { 'content-type': 'application/json' }
+
+const bearer = (accessToken: string) => ({ authorization: `Bearer ${accessToken}` })
+
+/** A user of this run: nobody else's, and no earlier run's. */
+const newUser = (): User => ({
+  username: `load-${Math.random().toString(36).slice(2, 12)}`,
+  password: 'correct horse battery staple'
+})
+
+const post = (path: string, body: object): Response =>
+  http.post(`${baseUrl}${path}`, JSON.stringify(body), { headers: json, responseType: 'text' })
+
+export const signUp = (user: User): Response => post('/users', user)
+
+export const logIn = (user: User): Response => post('/auth/login', user)
+
+export const refresh = (refreshToken: string): Response => post('/auth/refresh', { refresh_token: refreshToken })
+
+export const logout = (accessToken: string): Response =>
+  http.post(`${baseUrl}/auth/logout`, null, { headers: bearer(accessToken), responseType: 'text' })
+
+export const whoami = (accessToken: string): Response =>
+  http.get(`${baseUrl}/whoami`, { headers: bearer(accessToken), responseType: 'text' })
+
+/**
+ * Asks /whoami several times at once. Without `batchPerHost` in the script's options k6 asks six at a time.
+ * @param expected statuses that are not a failed request here; without them k6 takes 200 to 399
+ */
+export function whoamiAtOnce(accessToken: string, times: number, ...expected: number[]): Response[] {
+  const params: Params = { headers: bearer(accessToken), responseType: 'text' }
+  if (expected.length > 0) params.responseCallback = http.expectedStatuses(...expected)
+  const request = { method: 'GET', url: `${baseUrl}/whoami`, params }
+  return http.batch(Array.from({ length: times }, () => request))
+}
+
+/**
+ * A text in a JSON answer, undefined where there is none. It never throws: k6 passes a run whose iterations end in
+ * an exception, so what is wrong must reach a check.
+ */
+export function field(response: Response, name: string): string | undefined {
+  try {
+    const value = (JSON.parse(response.body) as Record<string, unknown> | null)?.[name]
+    return typeof value === 'string' ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Of a login or a refresh; undefined if it was refused. */
+export function tokensOf(response: Response): Tokens | undefined {
+  const accessToken = field(response, 'access_token')
+  const refreshToken = field(response, 'refresh_token')
+  return response.status === 200 && accessToken && refreshToken ? { accessToken, refreshToken } : undefined
+}
+
+/** Which replica answered; undefined if none did. */
+export const servedBy = (response: Response): string | undefined => response.headers['X-Served-By']
+
+/** Ends the run in setup (k6 exits with 108), without the stack trace that an exception would bring along. */
+export function giveUp(why: string): never {
+  exec.test.abort(why)
+  throw new Error(why)
+}
+
+/** For setup: nothing can be found out without this. */
+export function must<T>(result: T | undefined, what: string, { status, error, body }: Response): T {
+  return result ?? giveUp(`${what} failed at ${baseUrl}: ${status || error} ${body ?? ''}`.trim())
+}
+
+/** A user who has just signed up. */
+export function signedUpUser(): User {
+  const user = newUser()
+  const response = signUp(user)
+  must(response.status === 201 || undefined, 'signing up', response)
+  return user
+}

@@ -1,0 +1,159 @@
+import t from 'tap'
+import { inLoadtest, run, startCluster, versionOf, type Ended } from './cluster.js'
+import { startMeddler } from './meddler.js'
+
+if (versionOf('k6', 'version') === undefined) {
+  t.plan(0, 'k6 is not on the PATH')
+  process.exit()
+}
+
+const { url, replicas } = await startCluster(t)
+const PASSED = 0
+const THRESHOLDS_CROSSED = 99
+const ABORTED = 108
+
+/** Which replica it is that breaks: the first that the meddler meets. */
+function oneReplica(): (name: string) => boolean {
+  let chosen: string | undefined
+  return (name) => name === (chosen ??= name)
+}
+
+const loadtest = (script: string, at: string, ...args: string[]): Promise<Ended> =>
+  run(
+    process.execPath,
+    [
+      inLoadtest('run.mjs'),
+      script,
+      '--url',
+      at,
+      '--replicas',
+      String(replicas),
+      '-e',
+      'DURATION=2s',
+      '--quiet',
+      ...args
+    ],
+    { REPLICAS: undefined, K6_WEB_DASHBOARD: undefined }
+  )
+
+/** Of the first part of k6's summary: below each metric its threshold, with a tick or a cross. */
+function thresholds(summary: string): { held: string[]; crossed: string[] } {
+  const [, part = ''] = /█ THRESHOLDS([^]*?)█/.exec(summary) ?? []
+  const named = (mark: string): string[] =>
+    [...part.matchAll(new RegExp(String.raw`^ +([\w{}:]+)\n +${mark} `, 'gm'))].map(([, name]) => name!)
+  return { held: named('✓'), crossed: named('✗') }
+}
+
+const ofEach = (metric: string): string[] => Array.from({ length: replicas }, (_, slot) => `${metric}{replica:${slot}}`)
+
+t.test('cross-replica passes where every replica accepts the token and gets its share', async (t) => {
+  const { code, stdout, stderr } = await loadtest('cross-replica', url)
+  t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
+  t.strictSame(thresholds(stdout), {
+    held: ['checks', 'http_req_failed', ...ofEach('share_of_requests'), 'tokens_accepted'],
+    crossed: []
+  })
+  t.match(stdout, /✓ a refresh token works on any replica/)
+  t.match(stderr, /replica:0 is /)
+})
+
+t.test('cross-replica says how many replicas it has seen where REPLICAS is another number', async (t) => {
+  for (const promised of [replicas + 1, replicas - 1]) {
+    const { code, stdout, stderr } = await loadtest('cross-replica', url, '--replicas', String(promised))
+    t.equal(code, ABORTED)
+    t.strictSame(thresholds(stdout).crossed, ['tokens_accepted'])
+    t.match(stderr, `answered by ${replicas} replicas`)
+    t.match(stderr, `REPLICAS is ${promised}. If ${replicas} is right, say so: -e REPLICAS=${replicas}`)
+  }
+})
+
+t.test('cross-replica fails where one replica refuses the token', async (t) => {
+  const isStranger = oneReplica()
+  const meddler = await startMeddler(t, url, (answer) =>
+    isStranger(answer.servedBy) ? { ...answer, status: 401, body: '{"code":"TOKEN_INVALID"}' } : answer
+  )
+  const { code, stdout } = await loadtest('cross-replica', meddler)
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, ['checks', 'http_req_failed'])
+  t.match(stdout, /✗ \S+ accepts the token/)
+})
+
+t.test('cross-replica fails where one replica takes the token for somebody else’s', async (t) => {
+  const isConfused = oneReplica()
+  const meddler = await startMeddler(t, url, (answer) =>
+    isConfused(answer.servedBy) ? { ...answer, body: '{"sub":"somebody else"}' } : answer
+  )
+  const { code, stdout } = await loadtest('cross-replica', meddler)
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, ['checks'])
+})
+
+t.test('cross-replica fails where one replica gets too little to do', async (t) => {
+  const isIdle = oneReplica()
+  const meddler = await startMeddler(t, url, async (answer, again) => {
+    let taken = answer
+    while (isIdle(taken.servedBy)) taken = await again()
+    return taken
+  })
+  const { code, stdout } = await loadtest('cross-replica', meddler)
+  t.equal(code, THRESHOLDS_CROSSED)
+  const { crossed } = thresholds(stdout)
+  t.equal(crossed.length, 1)
+  t.match(crossed[0], /^share_of_requests{replica:\d}$/)
+})
+
+t.test('revocation passes where no replica accepts a token after logout', async (t) => {
+  const { code, stdout, stderr } = await loadtest('revocation', url)
+  t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
+  t.strictSame(thresholds(stdout), {
+    held: ['accepted_after_logout', 'checks', 'http_req_failed', 'logouts_probed', ...ofEach('replicas_probed')],
+    crossed: []
+  })
+  t.match(stdout, "✓ 'count==0' count=0\n")
+})
+
+t.test('revocation is given up, and not passed, where it sees fewer replicas than REPLICAS says', async (t) => {
+  const { code, stdout } = await loadtest('revocation', url, '--replicas', String(replicas + 1))
+  t.equal(code, ABORTED)
+  t.strictSame(thresholds(stdout).crossed, ['logouts_probed'])
+})
+
+t.test('revocation fails where nobody logs out', async (t) => {
+  const { code, stdout } = await loadtest('revocation', url, '-e', 'SKIP_LOGOUT=1')
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, ['accepted_after_logout', 'checks', 'http_req_failed'])
+})
+
+t.test('revocation fails where one replica has not heard of the logout', async (t) => {
+  const isDeaf = oneReplica()
+  const meddler = await startMeddler(t, url, (answer) =>
+    isDeaf(answer.servedBy) ? { ...answer, status: 200, body: '{}' } : answer
+  )
+  const { code, stdout } = await loadtest('revocation', meddler)
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, ['accepted_after_logout', 'checks', 'http_req_failed'])
+})
+
+t.test('revocation fails where the refusal is another than that of a revoked token', async (t) => {
+  const isExpired = oneReplica()
+  const meddler = await startMeddler(t, url, (answer) =>
+    isExpired(answer.servedBy) && answer.status === 401 ? { ...answer, body: '{"code":"TOKEN_EXPIRED"}' } : answer
+  )
+  const { code, stdout } = await loadtest('revocation', meddler)
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, ['checks'])
+})
+
+t.test('revocation fails where one replica could not be asked', async (t) => {
+  const isHidden = oneReplica()
+  const meddler = await startMeddler(t, url, async (answer, again) => {
+    let taken = answer
+    while (isHidden(taken.servedBy)) taken = await again()
+    return taken
+  })
+  const { code, stdout } = await loadtest('revocation', meddler)
+  t.equal(code, THRESHOLDS_CROSSED)
+  const { crossed } = thresholds(stdout)
+  t.equal(crossed.length, 1)
+  t.match(crossed[0], /^replicas_probed{replica:\d}$/)
+})

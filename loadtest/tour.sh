@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# The quick start of the README, as it stands there: bash loadtest/tour.sh [base-url]
+# Needs bash, curl 7.84 or later, and coreutils. Ends with 1 if anything was not as promised.
+set -euo pipefail
+url=${1:-http://localhost:8080}
+curl -s -o /dev/null "$url/health/live" || { echo "Nothing answers at $url: npm start, or docker compose up" >&2; exit 1; }
+set -v
+# --- tour
+url=${url:-http://localhost:8080} user=ada-$RANDOM$RANDOM
+ada='"username":"'$user'","password":"correct horse battery staple"'
+
+# Sign up, and log in once.
+curl -s $url/users --json "{$ada}"; echo
+token=$(curl -s $url/auth/login --json "{$ada}" | cut -d'"' -f4)
+
+# The same token, another server each time.
+for i in 1 2 3 4 5 6; do
+  curl -s -o /dev/null -w '%{http_code} from %header{x-served-by}\n' $url/whoami -H "authorization: Bearer $token"
+done
+
+# Whoever holds a token can read it, so nothing personal is in it.
+payload=$(echo $token | cut -d. -f2 | tr '_-' '/+')
+while ((${#payload} % 4)); do payload+='='; done
+claims=$(echo $payload | base64 -d); echo "$claims"
+
+# But nobody can change it: here it would live for thousands of years.
+forged=$(echo "${claims/\"exp\":/\"exp\":9}" | base64 | tr -d '=\n' | tr '/+' '_-')
+forged=${token%%.*}.$forged.${token##*.}
+curl -s $url/whoami -H "authorization: Bearer $forged"; echo
+
+# A token for one second, used after two.
+short=$(curl -s $url/auth/login --json "{$ada,\"expires_in\":1}" | cut -d'"' -f4)
+sleep 2
+curl -s $url/whoami -H "authorization: Bearer $short"; echo
+
+# Log out, on whichever server: from its answer on, none accepts the token.
+curl -s -X POST $url/auth/logout -H "authorization: Bearer $token"; echo
+for i in 1 2 3 4 5 6; do
+  curl -s -o /dev/null -w '%{http_code} from %header{x-served-by}\n' $url/whoami -H "authorization: Bearer $token"
+done
+# --- end
+set +v
+
+# TOKEN_REVOKED also says that the token was good until the logout: a forged or an expired one is refused as that.
+expect() {
+  local answer
+  answer=$(curl -s "$url/whoami" -H "authorization: Bearer $2")
+  [[ $answer == *"\"code\":\"$1\""* ]] || { echo "tour.sh: expected $1, got: $answer" >&2; exit 1; }
+}
+for _ in 1 2 3 4 5 6; do
+  expect TOKEN_REVOKED "$token"
+  expect TOKEN_INVALID "$forged"
+  expect TOKEN_EXPIRED "$short"
+done

@@ -1,0 +1,69 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import type { Config } from './config.js'
+import { answerBrokenRequest, handleErrors } from './errors.js'
+import { authenticate } from './plugins/authenticate.js'
+import { denylist } from './plugins/denylist.js'
+import { docs } from './plugins/docs.js'
+import { drain } from './plugins/drain.js'
+import { metrics } from './plugins/metrics.js'
+import { isPostgresUnavailable, postgres } from './plugins/postgres.js'
+import { redis } from './plugins/redis.js'
+import { servedBy } from './plugins/served-by.js'
+import { tokens } from './plugins/tokens.js'
+import { auth } from './routes/auth.js'
+import { health } from './routes/health.js'
+import { users } from './routes/users.js'
+import { whoami } from './routes/whoami.js'
+
+/** One replica. All it knows is its configuration: nothing it holds in memory is needed by another. */
+export async function buildApp(
+  config: Config,
+  logger: FastifyServerOptions['logger'] = false
+): Promise<FastifyInstance> {
+  const app = fastify({
+    logger: logger ?? false,
+    // The balancer logs every request, with this replica's address and timings; here only what went wrong is logged.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestId,
+    trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
+    bodyLimit: 16 * 1024,
+    requestTimeout: 10_000,
+    // Longer than the balancer keeps a connection, so that it is never this side that ends one which is about to be used.
+    keepAliveTimeout: 72_000,
+    http: { maxHeaderSize: 16 * 1024, headersTimeout: 6_000 },
+    // A request that still arrives while closing is served: the balancer could not repeat a POST elsewhere.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    clientErrorHandler: answerBrokenRequest,
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } }
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  handleErrors(app, isPostgresUnavailable)
+
+  const { replicaName, keyRing, issuer, audience, accessTokenTtlSeconds, refreshTokenTtlSeconds } = config
+  await app.register(drain, { drainMs: config.shutdownDrainMs })
+  await app.register(servedBy, { replicaName })
+  await app.register(metrics, { replicaName })
+  await app.register(docs)
+
+  await app.register(postgres, { url: config.databaseUrl })
+  await app.register(redis, { url: config.redisUrl })
+  await app.register(tokens, { keyRing, issuer, audience, replicaName })
+  await app.register(denylist)
+  await app.register(authenticate)
+
+  await app.register(health, { replicaName })
+  await app.register(users)
+  await app.register(auth, { accessTokenTtlSeconds, refreshTokenTtlSeconds })
+  await app.register(whoami, { replicaName })
+  return app
+}
+
+/** The balancer's id, so that its log line and this replica's are found by the same word; or a new one. */
+function requestId({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && /^[\w-]{1,64}$/.test(given) ? given : randomUUID()
+}

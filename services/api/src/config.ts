@@ -1,0 +1,196 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { envSchema, type JSONSchemaType } from 'env-schema'
+import ms from 'ms'
+import { Type, type Static } from 'typebox'
+import { parseKeyRing, type KeyRing } from './key-ring.js'
+import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './tokens.js'
+
+const Environment = Type.Object({
+  JWT_KEYS: Type.String({ minLength: 1 }),
+  JWT_ISSUER: Type.String({ minLength: 1, default: 'one-secret' }),
+  JWT_AUDIENCE: Type.String({ minLength: 1, default: 'one-secret-api' }),
+  ACCESS_TOKEN_TTL: Type.String({ default: '15m' }),
+  REFRESH_TOKEN_TTL: Type.String({ default: '30d' }),
+  DATABASE_URL: Type.String({ minLength: 1 }),
+  REDIS_URL: Type.String({ minLength: 1 }),
+  HOST: Type.String({ minLength: 1, default: '0.0.0.0' }),
+  PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 3000 }),
+  REPLICA_NAME: Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$', default: hostname() }),
+  REVOCATION_MODE: Type.Enum(['direct'], { default: 'direct' }),
+  TRUST_PROXY: Type.String({ default: '' }),
+  LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { default: 'info' }),
+  SHUTDOWN_GRACE_MS: Type.Integer({ minimum: 0, maximum: 600_000, default: 10_000 }),
+  SHUTDOWN_DRAIN_MS: Type.Integer({ minimum: 0, maximum: 60_000, default: 500 })
+})
+type Environment = Static<typeof Environment>
+
+/** What each setting must be, said when it is not. */
+const expectations: Record<keyof Environment, string> = {
+  JWT_KEYS: 'kid:base64url,kid:base64url,… with at least 32 random bytes each; the first signs, all verify',
+  JWT_ISSUER: 'a non-empty string',
+  JWT_AUDIENCE: 'a non-empty string',
+  ACCESS_TOKEN_TTL: `a duration with a unit, from 1s to ${MAX_ACCESS_TOKEN_TTL_SECONDS / 60}m`,
+  REFRESH_TOKEN_TTL: 'a duration with a unit, from 1m to 400d',
+  DATABASE_URL: 'postgres://user:password@host:port/database',
+  REDIS_URL: 'redis://:password@host:port or rediss://…',
+  HOST: 'an address to listen on',
+  PORT: 'a port number, 0 to 65535',
+  REPLICA_NAME: '1 to 64 letters, digits, dots, dashes or underscores',
+  REVOCATION_MODE: 'direct',
+  TRUST_PROXY: 'addresses or CIDR ranges of the balancer, separated by commas, or loopback, linklocal, uniquelocal',
+  LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent',
+  SHUTDOWN_GRACE_MS: 'milliseconds, 0 to 600000',
+  SHUTDOWN_DRAIN_MS: 'milliseconds, 0 to 60000'
+}
+
+/** Settings whose value may stand in a file, named by the same setting with `_FILE` behind it. */
+const secrets = ['JWT_KEYS', 'DATABASE_URL', 'REDIS_URL'] as const
+
+export interface Config {
+  keyRing: KeyRing
+  issuer: string
+  audience: string
+  accessTokenTtlSeconds: number
+  refreshTokenTtlSeconds: number
+  databaseUrl: string
+  redisUrl: string
+  host: string
+  port: number
+  replicaName: string
+  trustProxy: string[]
+  logLevel: string
+  shutdownGraceMs: number
+  shutdownDrainMs: number
+}
+
+/** Thrown once, with every problem of the environment in its message and no secret value. */
+export class ConfigError extends Error {
+  constructor(readonly problems: string[]) {
+    super(
+      `${problems.length === 1 ? 'one setting is' : `${problems.length} settings are`} wrong:\n  ${problems.join('\n  ')}`
+    )
+    this.name = 'ConfigError'
+  }
+}
+
+/**
+ * Reads, checks and types the settings.
+ *
+ * @throws ConfigError that names every setting that is missing or wrong
+ */
+export function readConfig(environment: NodeJS.ProcessEnv): Config {
+  const problems = new Map<string, string>()
+  const blame = (name: keyof Environment, why: string): void => {
+    if (!problems.has(name)) problems.set(name, `${name} ${why}; expected ${expectations[name]}`)
+  }
+  const check = <T>(name: keyof Environment, parse: () => T): T | undefined => {
+    try {
+      return parse()
+    } catch (error) {
+      blame(name, (error as Error).message)
+      return undefined
+    }
+  }
+
+  const data: NodeJS.ProcessEnv = {}
+  for (const [name, value] of Object.entries(environment)) {
+    // Compose and shells hand an unset variable on as an empty one: it takes the default.
+    if (value !== '') data[name] = value
+  }
+  for (const name of secrets) {
+    const file = data[`${name}_FILE`]
+    if (file === undefined) continue
+    if (data[name] !== undefined) blame(name, `and ${name}_FILE are both set`)
+    else check(name, () => (data[name] = readSecret(file, `${name}_FILE`)))
+  }
+
+  let env: Environment
+  try {
+    env = envSchema<Environment>({ schema: Environment as unknown as JSONSchemaType<Environment>, data, env: false })
+  } catch (error) {
+    for (const { instancePath, params } of (error as SchemaError).errors ?? []) {
+      const name = (instancePath.slice(1) || params.missingProperty) as keyof Environment
+      blame(name, params.missingProperty === undefined ? 'is not valid' : 'is missing')
+    }
+    if (problems.size === 0) throw error
+    env = data as unknown as Environment
+  }
+
+  const parse = <T>(name: keyof Environment, parser: (value: string) => T): T | undefined => {
+    const value = env[name]
+    return typeof value === 'string' && !problems.has(name) ? check(name, () => parser(value)) : undefined
+  }
+  const keyRing = parse('JWT_KEYS', parseKeyRing)
+  const accessTokenTtlSeconds = parse('ACCESS_TOKEN_TTL', (v) => parseDuration(v, 1, MAX_ACCESS_TOKEN_TTL_SECONDS))
+  const refreshTokenTtlSeconds = parse('REFRESH_TOKEN_TTL', (v) => parseDuration(v, 60, 400 * 86_400))
+  const databaseUrl = parse('DATABASE_URL', (v) => parseUrl(v, ['postgres:', 'postgresql:']))
+  const redisUrl = parse('REDIS_URL', (v) => parseUrl(v, ['redis:', 'rediss:']))
+  const trustProxy = parse('TRUST_PROXY', parseAddresses)
+
+  if (
+    problems.size > 0 ||
+    keyRing === undefined ||
+    accessTokenTtlSeconds === undefined ||
+    refreshTokenTtlSeconds === undefined ||
+    databaseUrl === undefined ||
+    redisUrl === undefined
+  ) {
+    throw new ConfigError([...problems.values()])
+  }
+  return {
+    keyRing,
+    issuer: env.JWT_ISSUER,
+    audience: env.JWT_AUDIENCE,
+    accessTokenTtlSeconds,
+    refreshTokenTtlSeconds,
+    databaseUrl,
+    redisUrl,
+    host: env.HOST,
+    port: env.PORT,
+    replicaName: env.REPLICA_NAME,
+    trustProxy: trustProxy ?? [],
+    logLevel: env.LOG_LEVEL,
+    shutdownGraceMs: env.SHUTDOWN_GRACE_MS,
+    shutdownDrainMs: env.SHUTDOWN_DRAIN_MS
+  }
+}
+
+interface SchemaError extends Error {
+  errors?: { instancePath: string; params: { missingProperty?: string } }[]
+}
+
+function readSecret(file: string, setting: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new Error(`cannot be read from ${setting} (${(error as NodeJS.ErrnoException).code})`, { cause: error })
+  }
+}
+
+/** A number without a unit is refused: `900` has been read as milliseconds and as seconds by different libraries. */
+function parseDuration(value: string, min: number, max: number): number {
+  const seconds = /^\d+\s?[a-z]+$/i.test(value) ? ms(value as ms.StringValue) / 1000 : NaN
+  if (!Number.isInteger(seconds)) throw new Error(`is "${value}", not a whole number of seconds with its unit`)
+  if (seconds < min || seconds > max) throw new Error(`is "${value}", out of range`)
+  return seconds
+}
+
+function parseUrl(value: string, protocols: string[]): string {
+  // The value is not repeated: it holds a password.
+  if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol)) throw new Error('is not such a URL')
+  return value
+}
+
+function parseAddresses(value: string): string[] {
+  const addresses = value
+    .split(',')
+    .map((address) => address.trim())
+    .filter((address) => address !== '')
+  for (const address of addresses) {
+    if (!/^(loopback|linklocal|uniquelocal|[0-9a-f.:]+(\/\d{1,3})?)$/i.test(address)) {
+      throw new Error(`has "${address}"`)
+    }
+  }
+  return addresses
+}

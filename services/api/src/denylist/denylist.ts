@@ -1,0 +1,57 @@
+import { MAX_ACCESS_TOKEN_TTL_SECONDS, type AccessClaims } from '../tokens.js'
+
+/** What is taken back: one token by its `jti`, or by its `sid` a session with every access token it ever got. */
+export interface Revocation {
+  kind: 'jti' | 'sid'
+  id: string
+  /** From when on nobody needs to remember it, for every token it concerns has expired on every clock. */
+  expiresAt: Date
+}
+
+/** What a client is told when a revocation is final. */
+export interface Receipt {
+  revoked: Pick<Revocation, 'kind' | 'id'>[]
+  /** The replicas that confirmed it by name. Empty where every replica asks Redis at each request. */
+  acknowledgedBy: string[]
+  /** How long the call waited for the replicas, and how long it would have waited at the most, in milliseconds. */
+  waitedMs: number
+  boundMs: number
+}
+
+/** The one thing a stateless token cannot do, being taken back, kept apart from everything else. */
+export interface Denylist {
+  /**
+   * Whether the token, or its session, has been revoked.
+   *
+   * @throws RevocationUnknown (503) where that cannot be told within its bound; never guesses
+   */
+  isRevoked(token: { jti: string; sid: string }): boolean | Promise<boolean>
+  /**
+   * Makes revocations that are already recorded in Postgres known to every replica. Once it resolves, no replica
+   * accepts a token that they concern. Safe to repeat.
+   *
+   * @throws RevocationPending (503)
+   */
+  publish(revocations: Revocation[]): Promise<Receipt>
+}
+
+/**
+ * How much longer than its token a revocation is remembered. A clock may run behind another by this much and still
+ * not meet a token that has not expired for it, with a revocation that has.
+ */
+const CLOCK_SKEW_SECONDS = 120
+
+const inSeconds = (epochSeconds: number): Date => new Date((epochSeconds + CLOCK_SKEW_SECONDS) * 1000)
+
+export const revocationOfToken = ({ jti, exp }: AccessClaims): Revocation => ({
+  kind: 'jti',
+  id: jti,
+  expiresAt: inSeconds(exp)
+})
+
+/** Counts on the longest life that can be configured, not on the one that is: an earlier configuration may have issued. */
+export const revocationOfSession = (sid: string): Revocation => ({
+  kind: 'sid',
+  id: sid,
+  expiresAt: inSeconds(Date.now() / 1000 + MAX_ACCESS_TOKEN_TTL_SECONDS)
+})

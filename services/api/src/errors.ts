@@ -1,0 +1,144 @@
+import createError from '@fastify/error'
+import type { FastifyError, FastifyInstance } from 'fastify'
+import type { Socket } from 'node:net'
+import { Type } from 'typebox'
+
+/** The body of every answer that is not a success. */
+export const ErrorBody = Type.Object(
+  {
+    statusCode: Type.Integer(),
+    code: Type.String({ description: 'Stable; what a program should look at.' }),
+    error: Type.String({ description: 'The phrase of the status code (RFC 9110 §15).' }),
+    message: Type.String({ description: 'For a person; may change.' })
+  },
+  { description: 'An error' }
+)
+
+/** What a route that needs an access token can answer beside its success. */
+export const authenticatedErrors = { 401: ErrorBody, 503: ErrorBody }
+
+// Every code this API answers with. A code never changes its meaning; its message may.
+export const TokenMissing = createError(
+  'TOKEN_MISSING',
+  'This needs an access token: Authorization: Bearer <token>',
+  401
+)
+export const TokenInvalid = createError('TOKEN_INVALID', 'The access token is not valid: %s', 401)
+export const TokenExpired = createError('TOKEN_EXPIRED', 'The access token has expired', 401)
+export const TokenRevoked = createError('TOKEN_REVOKED', 'The access token has been revoked', 401)
+export const CredentialsInvalid = createError('CREDENTIALS_INVALID', 'The username or the password is wrong', 401)
+export const RefreshTokenInvalid = createError('REFRESH_TOKEN_INVALID', 'The refresh token is not valid: %s', 401)
+export const RefreshTokenReused = createError(
+  'REFRESH_TOKEN_REUSED',
+  'The refresh token was used before: the session has been ended',
+  401
+)
+export const AuthorizationMalformed = createError(
+  'AUTHORIZATION_MALFORMED',
+  'The Authorization header must be: Bearer <token>',
+  400
+)
+export const UsernameTaken = createError('USERNAME_TAKEN', 'This username is taken', 409)
+export const RevocationUnknown = createError(
+  'REVOCATION_UNKNOWN',
+  'Whether the token has been revoked cannot be looked up at the moment',
+  503
+)
+export const RevocationPending = createError(
+  'REVOCATION_PENDING',
+  'The session has ended, but not every replica knows yet: repeat the call',
+  503
+)
+export const DatabaseUnavailable = createError(
+  'DATABASE_UNAVAILABLE',
+  'The database does not answer at the moment',
+  503
+)
+const NotFound = createError('NOT_FOUND', 'There is no %s %s', 404)
+
+/** The codes of Fastify itself that a client can provoke, renamed so that the framework can be exchanged. */
+const renamed = new Map([
+  ['FST_ERR_VALIDATION', 'VALIDATION_FAILED'],
+  ['FST_ERR_CTP_INVALID_MEDIA_TYPE', 'UNSUPPORTED_MEDIA_TYPE'],
+  ['FST_ERR_CTP_BODY_TOO_LARGE', 'BODY_TOO_LARGE'],
+  ['FST_ERR_CTP_INVALID_JSON_BODY', 'BODY_NOT_JSON'],
+  ['FST_ERR_CTP_EMPTY_JSON_BODY', 'BODY_NOT_JSON']
+])
+
+const phrases = new Map([
+  [400, 'Bad Request'],
+  [401, 'Unauthorized'],
+  [403, 'Forbidden'],
+  [404, 'Not Found'],
+  [408, 'Request Timeout'],
+  [409, 'Conflict'],
+  [413, 'Payload Too Large'],
+  [414, 'URI Too Long'],
+  [415, 'Unsupported Media Type'],
+  [429, 'Too Many Requests'],
+  [431, 'Request Header Fields Too Large'],
+  [500, 'Internal Server Error'],
+  [503, 'Service Unavailable']
+])
+
+function body(statusCode: number, code: string, message: string) {
+  return { statusCode, code, error: phrases.get(statusCode) ?? 'Error', message }
+}
+
+/** How long a client should wait before it tries again after a 503, in seconds (RFC 9110 §10.2.3). */
+const RETRY_AFTER_SECONDS = '1'
+
+/**
+ * The one place where an error becomes an answer: `{statusCode, code, error, message}`, with `WWW-Authenticate` on
+ * a 401 (RFC 6750 §3) and `Retry-After` on a 503.
+ *
+ * @param isUnavailable says whether an error means that a dependency is down, which is a 503 and not a defect
+ */
+export function handleErrors(app: FastifyInstance, isUnavailable: (error: Error) => boolean): void {
+  app.setErrorHandler<FastifyError>((thrown, request, reply) => {
+    const error = isUnavailable(thrown) ? Object.assign(new DatabaseUnavailable(), { cause: thrown }) : thrown
+    const statusCode = error.statusCode ?? 500
+
+    if (statusCode === 401) reply.header('www-authenticate', challenge(error))
+    if (statusCode === 503) {
+      reply.header('retry-after', RETRY_AFTER_SECONDS)
+      request.log.warn({ err: error }, 'a dependency is down')
+    } else if (statusCode >= 500) {
+      request.log.error({ err: error }, 'unexpected error')
+      return reply.code(500).send(body(500, 'INTERNAL_ERROR', 'Something went wrong; it has been logged'))
+    }
+    const code =
+      renamed.get(error.code) ?? (error.code?.startsWith('FST_') ? 'BAD_REQUEST' : (error.code ?? 'BAD_REQUEST'))
+    return reply.code(statusCode).send(body(statusCode, code, error.message))
+  })
+
+  app.setNotFoundHandler((request) => {
+    throw new NotFound(request.method, request.url.split('?', 1)[0])
+  })
+}
+
+/** RFC 6750 §3.1: a request without a token is told the scheme only; one with a bad token also what is wrong. */
+function challenge(error: FastifyError): string {
+  const realm = 'Bearer realm="one-secret"'
+  if (!error.code.startsWith('TOKEN_') || error.code === 'TOKEN_MISSING') return realm
+  return `${realm}, error="invalid_token", error_description="${error.message.replaceAll(/["\\]/g, "'")}"`
+}
+
+/** Answers what is not HTTP at all, before there is a request to hand to the handlers above. */
+export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [statusCode, code, message] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ([431, 'HEADERS_TOO_LARGE', 'The headers are too large'] as const)
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ([408, 'REQUEST_TIMEOUT', 'The request did not arrive in time'] as const)
+        : ([400, 'BAD_REQUEST', 'This is not a valid HTTP request'] as const)
+  const payload = JSON.stringify(body(statusCode, code, message))
+  socket.end(
+    `HTTP/1.1 ${statusCode} ${phrases.get(statusCode)}\r\nContent-Type: application/json; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(payload)}\r\nConnection: close\r\n\r\n${payload}`
+  )
+}

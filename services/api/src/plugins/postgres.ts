@@ -1,0 +1,41 @@
+import fastifyPostgres from '@fastify/postgres'
+import fp from 'fastify-plugin'
+import pg from 'pg'
+
+/** Connections of one replica. Replicas × this stays below Postgres' max_connections, 100 where nobody changed it. */
+const POOL_SIZE = 8
+
+/** The pool of connections to Postgres, with a bound on everything that can wait. */
+export const postgres = fp<{ url: string }>(
+  async (app, { url }) => {
+    await app.register(fastifyPostgres, {
+      connectionString: url,
+      max: POOL_SIZE,
+      connectionTimeoutMillis: 2000,
+      // A connection costs more than a query: it is kept through a quiet minute.
+      idleTimeoutMillis: 60_000,
+      statement_timeout: 2000,
+      lock_timeout: 1000,
+      idle_in_transaction_session_timeout: 5000,
+      // The others are kept by the server. This one is for a server that is there and says nothing.
+      query_timeout: 2500
+    })
+    // Without a listener an idle connection that breaks ends the process.
+    app.pg.pool.on('error', (error) => app.log.warn({ err: error }, 'lost an idle connection to Postgres'))
+  },
+  { name: 'postgres' }
+)
+
+/** Classes of SQLSTATE that say "not now": connection, resources, operator intervention, and a lock or time-out. */
+const UNAVAILABLE = /^(08...|53...|57...|55P03|25P03)$/
+
+/** Whether an error means that the database cannot serve at the moment, which is no fault of the request. */
+export function isPostgresUnavailable(error: Error & { code?: string; syscall?: string }): boolean {
+  if (error instanceof pg.DatabaseError) return UNAVAILABLE.test(error.code ?? '')
+  // pg's own errors have no code, only these words; those of the socket have the failing call.
+  return (
+    /^(timeout exceeded when trying to connect|Query read timeout|Connection terminated|Client has encountered a connection error)/.test(
+      error.message
+    ) || /^(connect|read|write|getaddrinfo)$/.test(error.syscall ?? '')
+  )
+}

@@ -1,0 +1,66 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { authenticatedErrors, ErrorBody, TokenInvalid } from '../errors.js'
+import { hashPassword } from '../passwords.js'
+import { needsAccessToken } from '../plugins/docs.js'
+import { Uuid } from '../tokens.js'
+import { createUser, findUser } from '../users.js'
+
+const Username = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{1,31}$',
+  description: '2 to 32 letters, digits, dots, dashes or underscores; case does not distinguish'
+})
+
+/** Length is what counts, and nothing is asked of its characters (NIST SP 800-63B-4 §3.1.1.2). */
+const NewPassword = Type.String({
+  minLength: 15,
+  maxLength: 128,
+  // Neither NUL nor half of a surrogate pair: they have no bytes of their own, so two passwords would be one.
+  pattern: '^[^\\u0000\\ud800-\\udfff]*$',
+  description: '15 to 128 characters, any'
+})
+
+const NewUser = Type.Object({ username: Username, password: NewPassword }, { additionalProperties: false })
+
+const CreatedUser = Type.Object({ id: Uuid, username: Type.String() }, { description: 'The user has been created' })
+
+const Profile = Type.Object(
+  { id: Uuid, username: Type.String(), createdAt: Type.String({ format: 'date-time' }) },
+  { description: 'The profile' }
+)
+
+export const users: FastifyPluginAsyncTypebox = async (app) => {
+  app.post(
+    '/users',
+    {
+      schema: {
+        tags: ['users'],
+        summary: 'Sign up',
+        body: NewUser,
+        response: { 201: CreatedUser, 400: ErrorBody, 409: ErrorBody, 413: ErrorBody, 415: ErrorBody, 503: ErrorBody }
+      }
+    },
+    async ({ body }, reply) => {
+      reply.code(201)
+      return createUser(app.pg, body.username, await hashPassword(body.password))
+    }
+  )
+
+  app.get(
+    '/me',
+    {
+      onRequest: app.authenticate,
+      schema: {
+        tags: ['users'],
+        summary: 'My profile, from the database',
+        ...needsAccessToken,
+        response: { 200: Profile, 400: ErrorBody, ...authenticatedErrors }
+      }
+    },
+    async ({ token }) => {
+      const user = await findUser(app.pg, token.sub)
+      if (user === undefined) throw new TokenInvalid('its user does not exist any more')
+      return { ...user, createdAt: user.createdAt.toISOString() }
+    }
+  )
+}

@@ -1,0 +1,42 @@
+import closeWithGrace from 'close-with-grace'
+import { pino } from 'pino'
+import { buildApp } from './app.js'
+import { ConfigError, readConfig, type Config } from './config.js'
+
+const config = configOrExit()
+
+// Buffered: writing a line to a pipe at once costs as much as verifying a token.
+const destination = pino.destination({ dest: 1, sync: false })
+const app = await buildApp(config, {
+  level: config.logLevel,
+  base: { replica: config.replicaName },
+  redact: ['req.headers.authorization', 'req.headers.cookie'],
+  stream: destination
+}).catch((error: unknown) => {
+  console.error(`one-secret cannot start: ${(error as Error).message}`)
+  process.exit(1)
+})
+
+const grace = closeWithGrace({ delay: config.shutdownGraceMs, logger: app.log }, async ({ err, signal }) => {
+  if (err) app.log.fatal({ err }, 'unexpected error, closing')
+  else app.log.info({ signal }, 'closing')
+  await app.close()
+  destination.flushSync()
+})
+// A supervisor that holds an IPC channel to this process and dies must not leave it behind.
+process.once('disconnect', () => void grace.close())
+
+await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
+  console.error(`one-secret cannot listen: ${(error as Error).message}`)
+  process.exit(1)
+})
+
+function configOrExit(): Config {
+  try {
+    return readConfig(process.env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    console.error(`one-secret cannot start: ${error.message}`)
+    process.exit(1)
+  }
+}

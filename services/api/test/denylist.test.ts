@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto'
+import { startRedis, findBinary } from '@one-secret/local'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { LOG, createDirectDenylist } from '../src/denylist/direct.js'
+import type { Revocation } from '../src/denylist/denylist.js'
+
+const MINUTE = 60_000
+const revocation = (kind: 'jti' | 'sid', expiresInMs = MINUTE): Revocation => ({
+  kind,
+  id: randomUUID(),
+  expiresAt: new Date(Date.now() + expiresInMs)
+})
+
+// The same suite against the real server and against the one that stands in for it where there is none.
+for (const kind of ['binary', 'embedded'] as const) {
+  const skip = kind === 'binary' && findBinary('redis-server') === undefined ? 'redis-server is not on the PATH' : false
+  t.test(`on Redis ${kind}`, { skip }, async (t) => {
+    const server = await startRedis({ kind })
+    t.teardown(() => server.stop())
+    const redis = new Redis(server.url, { enableOfflineQueue: true, maxRetriesPerRequest: 1, commandTimeout: 200 })
+    t.teardown(() => redis.disconnect())
+    const denylist = createDirectDenylist(redis)
+    const nobody = { jti: randomUUID(), sid: randomUUID() }
+
+    t.test('a token nobody revoked is not revoked', async (t) => {
+      t.equal(await denylist.isRevoked(nobody), false)
+    })
+
+    t.test('a revoked jti and a revoked sid are each enough', async (t) => {
+      const [token, session] = [revocation('jti'), revocation('sid')]
+      const receipt = await denylist.publish([token, session])
+      t.strictSame(receipt.revoked, [
+        { kind: 'jti', id: token.id },
+        { kind: 'sid', id: session.id }
+      ])
+      t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), true)
+      t.equal(await denylist.isRevoked({ ...nobody, sid: session.id }), true)
+      t.equal(await denylist.isRevoked({ jti: session.id, sid: token.id }), false, 'a jti is not a sid')
+    })
+
+    t.test('the key lives as long as the revocation and the log has it in order', async (t) => {
+      const [first, second] = [revocation('jti', 5 * MINUTE), revocation('sid', 7 * MINUTE)]
+      await redis.del(LOG)
+      await denylist.publish([first, second])
+      const ttl = await redis.pttl(`denylist:jti:${first.id}`)
+      t.ok(ttl > 4.9 * MINUTE && ttl <= 5 * MINUTE, `${ttl} ms`)
+      const entries = await redis.xrange(LOG, '-', '+')
+      t.strictSame(
+        entries.map(([, fields]) => fields),
+        [first, second].map(({ kind, id, expiresAt }) => [
+          'kind',
+          kind,
+          'id',
+          id,
+          'expires',
+          String(expiresAt.getTime())
+        ])
+      )
+    })
+
+    t.test('publishing again is harmless', async (t) => {
+      const token = revocation('jti')
+      await denylist.publish([token])
+      await denylist.publish([token])
+      t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), true)
+    })
+
+    t.test('a revocation is forgotten when it expires', async (t) => {
+      const token = revocation('jti', 100)
+      await denylist.publish([token])
+      t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), true)
+      await new Promise((resolve) => setTimeout(resolve, 150))
+      t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), false)
+    })
+
+    t.test('the log loses what is older than any token, and nothing else', async (t) => {
+      await redis.del(LOG)
+      // More than one node of the stream's tree, for Redis trims by whole nodes.
+      const old = Date.now() - 120 * MINUTE
+      const pipeline = redis.pipeline()
+      for (let i = 0; i < 500; i++) pipeline.xadd(LOG, `${old + i}-0`, 'kind', 'jti', 'id', 'old', 'expires', '0')
+      await pipeline.exec()
+      const recent = [revocation('jti'), revocation('jti')]
+      for (const one of recent) await denylist.publish([one])
+      const ids = (await redis.xrange(LOG, '-', '+')).map(([, fields]) => fields[3])
+      t.ok(ids.length < 200, `${ids.length} are left of 502`)
+      t.strictSame(
+        ids.slice(-2),
+        recent.map(({ id }) => id)
+      )
+    })
+
+    t.test('the key and the log entry are written in one step or not at all', async (t) => {
+      await redis.del(LOG)
+      await redis.set(LOG, 'not a stream')
+      await t.rejects(denylist.publish([revocation('jti')]), { code: 'REVOCATION_PENDING', statusCode: 503 })
+      await redis.del(LOG)
+    })
+
+    t.test('one command for each look-up, and one transaction for each publication', async (t) => {
+      const before = await commands(redis)
+      await denylist.isRevoked(nobody)
+      t.equal((await commands(redis)) - before, 1 + 1, 'the look-up, and the count itself')
+    })
+
+    t.test('when Redis is gone, nobody knows: 503, at once', async (t) => {
+      await server.stop()
+      const started = performance.now()
+      await t.rejects(async () => denylist.isRevoked(nobody), { code: 'REVOCATION_UNKNOWN', statusCode: 503 })
+      await t.rejects(denylist.publish([revocation('jti')]), { code: 'REVOCATION_PENDING', statusCode: 503 })
+      t.ok(performance.now() - started < 2000)
+    })
+  })
+}
+
+const commands = async (redis: Redis): Promise<number> =>
+  Number(/total_commands_processed:(\d+)/.exec(await redis.info('stats'))?.[1])

@@ -1,0 +1,157 @@
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import {
+  newKeyRing,
+  newUsername,
+  PASSWORD,
+  runProgram,
+  spawnReplica,
+  startBackends,
+  type TokenResponse
+} from './harness.js'
+
+const { env, postgres } = await startBackends(t)
+
+async function post<T>(
+  url: string,
+  body: object,
+  headers: Record<string, string> = {}
+): Promise<{ status: number; body: T }> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body)
+  })
+  return { status: response.status, body: (await response.json()) as T }
+}
+
+async function logIn(url: string): Promise<TokenResponse> {
+  const credentials = { username: newUsername(), password: PASSWORD }
+  await post(`${url}/users`, credentials)
+  return (await post<TokenResponse>(`${url}/auth/login`, credentials)).body
+}
+
+const whoami = (url: string, token: string) => fetch(`${url}/whoami`, { headers: { authorization: `Bearer ${token}` } })
+
+t.test('a token from A is accepted by B, and by a replica that is started later', async (t) => {
+  const a = await spawnReplica(t, { ...env, REPLICA_NAME: 'a' })
+  const b = await spawnReplica(t, { ...env, REPLICA_NAME: 'b' })
+  const { access_token } = await logIn(a.url)
+  t.match(await (await whoami(b.url, access_token)).json(), { issuedBy: 'a', servedBy: 'b' })
+
+  await a.kill('SIGKILL')
+  const later = await spawnReplica(t, { ...env, REPLICA_NAME: 'later' })
+  t.match(await (await whoami(later.url, access_token)).json(), { issuedBy: 'a', servedBy: 'later' })
+
+  t.equal((await post(`${b.url}/auth/logout`, {}, { authorization: `Bearer ${access_token}` })).status, 200)
+  t.equal((await whoami(later.url, access_token)).status, 401)
+  const latest = await spawnReplica(t, env)
+  t.equal((await whoami(latest.url, access_token)).status, 401, 'also by one that was not there at the logout')
+})
+
+t.test('SIGTERM: the request under way is answered, then the process ends with 0', async (t) => {
+  const replica = await spawnReplica(t, { ...env, SHUTDOWN_DRAIN_MS: '100' })
+  // A sign-up hashes for some milliseconds; twenty queue behind each other.
+  const under = Array.from({ length: 20 }, () =>
+    post(`${replica.url}/users`, { username: newUsername(), password: PASSWORD })
+  )
+  await sleep(20)
+  const ended = replica.kill('SIGTERM')
+  t.same([...new Set((await Promise.all(under)).map(({ status }) => status))], [201])
+  t.match(await ended, { code: 0, signal: null })
+  await t.rejects(fetch(`${replica.url}/health/live`))
+})
+
+t.test('draining: readiness is 503 before the listener closes, and what comes in is still served', async (t) => {
+  const replica = await spawnReplica(t, { ...env, SHUTDOWN_DRAIN_MS: '1500' })
+  const { access_token } = await logIn(replica.url)
+  const ended = replica.kill('SIGTERM')
+  await sleep(200)
+  const ready = await fetch(`${replica.url}/health/ready`)
+  t.equal(ready.status, 503)
+  t.match(await ready.json(), { status: 'draining' })
+  const served = await whoami(replica.url, access_token)
+  t.equal(served.status, 200)
+  t.equal(served.headers.get('connection'), 'close')
+  t.match(await ended, { code: 0 })
+})
+
+t.test('SHUTDOWN_GRACE_MS bounds the end, whatever still runs', async (t) => {
+  const replica = await spawnReplica(t, { ...env, SHUTDOWN_DRAIN_MS: '60000', SHUTDOWN_GRACE_MS: '300' })
+  const started = performance.now()
+  t.match(await replica.kill('SIGTERM'), { code: 1 })
+  t.ok(performance.now() - started < 3000)
+})
+
+t.test('bad settings: one message that names them all, exit code 1', async (t) => {
+  const { code, output } = await runProgram('server.js', { ACCESS_TOKEN_TTL: '900', PORT: 'http', REDIS_URL: 'x' })
+  t.equal(code, 1)
+  for (const name of ['JWT_KEYS', 'DATABASE_URL', 'REDIS_URL', 'ACCESS_TOKEN_TTL', 'PORT']) t.match(output, name)
+  t.match(output, /^one-secret cannot start: 5 settings are wrong:\n/)
+  t.notMatch(output, /at .*\.js/, 'no stack trace')
+})
+
+t.test('a port that is taken, in words', async (t) => {
+  const squatter = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => squatter.once('listening', resolve))
+  t.teardown(() => squatter.close())
+  const { port } = squatter.address() as { port: number }
+  const { code, output } = await runProgram('server.js', { ...env, HOST: '127.0.0.1', PORT: String(port) })
+  t.equal(code, 1)
+  t.match(output, /cannot listen: .*EADDRINUSE/)
+})
+
+t.test('a Redis that is not there, in words', async (t) => {
+  const { code, output } = await runProgram('server.js', { ...env, REDIS_URL: 'redis://127.0.0.1:1' })
+  t.equal(code, 1)
+  t.match(output, /cannot start: Redis did not answer within 8 s: .*ECONNREFUSED/)
+})
+
+t.test('eight migrations at once on an empty database: one works, the others wait', async (t) => {
+  const { default: pg } = await import('pg')
+  const client = new pg.Client(postgres.url)
+  await client.connect()
+  await client.query('CREATE DATABASE empty')
+  await client.end()
+  const url = new URL(postgres.url)
+  url.pathname = '/empty'
+  const runs = await Promise.all(Array.from({ length: 8 }, () => runProgram('migrate.js', { DATABASE_URL: url.href })))
+  t.same([...new Set(runs.map(({ code }) => code))], [0])
+  t.equal(runs.filter(({ output }) => output.startsWith('applied')).length, 1)
+  t.equal(runs.filter(({ output }) => output.startsWith('the schema is up to date')).length, 7)
+})
+
+t.test('a migration without a database, in words', async (t) => {
+  t.match(await runProgram('migrate.js', { DATABASE_URL: 'postgres://127.0.0.1:1/x' }), {
+    code: 1,
+    output: /^cannot migrate: .*ECONNREFUSED/
+  })
+  t.match(await runProgram('migrate.js', {}), { code: 1, output: /^DATABASE_URL is missing/ })
+})
+
+t.test('secrets are made once, and the key ring is replaced by JWT_KEYS', async (t) => {
+  const dir = t.testdir({ api: {}, postgres: {}, redis: {} })
+  const { readFile, stat } = await import('node:fs/promises')
+  const read = (name: string): Promise<string> => readFile(`${dir}/${name}`, 'utf8')
+  t.match(await runProgram('make-secrets.js', {}, dir), { code: 0, output: /api\/jwt-keys: made/ })
+  const [ring, password, redis] = await Promise.all([
+    read('api/jwt-keys'),
+    read('postgres/password'),
+    read('redis/redis.conf')
+  ])
+  t.match(ring, /^k\d{8}:[\w-]{43}\n$/)
+  t.match(await read('api/database-url'), password.trim())
+  t.match(await read('api/redis-url'), redis.trim().split(' ')[1])
+  t.equal((await stat(`${dir}/api/jwt-keys`)).mode & 0o222, 0)
+
+  t.match(await runProgram('make-secrets.js', {}, dir), { code: 0, output: /api\/jwt-keys: kept/ })
+  t.equal(await read('api/jwt-keys'), ring)
+  t.equal(await read('postgres/password'), password)
+
+  const next = newKeyRing('next')
+  t.match(await runProgram('make-secrets.js', { JWT_KEYS: next }, dir), { code: 0, output: /replaced/ })
+  t.equal(await read('api/jwt-keys'), `${next}\n`)
+  t.match(await runProgram('make-secrets.js', { JWT_KEYS: 'weak:d2Vhaw' }, dir), { code: 1 })
+  t.equal(await read('api/jwt-keys'), `${next}\n`)
+})

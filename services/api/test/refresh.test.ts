@@ -1,0 +1,125 @@
+import t from 'tap'
+import {
+  buildReplica,
+  logIn,
+  newKeyRing,
+  present,
+  refresh,
+  signUp,
+  startBackends,
+  type TokenResponse
+} from './harness.js'
+
+const { env } = await startBackends(t)
+const replicas = await Promise.all(['a', 'b', 'c'].map((REPLICA_NAME) => buildReplica(t, { ...env, REPLICA_NAME })))
+const [a, b, c] = replicas as [(typeof replicas)[0], (typeof replicas)[0], (typeof replicas)[0]]
+
+const codeOf = (response: { json: <T>() => T }): string => response.json<{ code: string }>().code
+
+/** Lets the last rotation of every session be that long ago. */
+const age = (seconds: number) =>
+  a.pg.query('UPDATE sessions SET rotated_at = rotated_at - make_interval(secs => $1)', [seconds])
+
+t.test('a refresh token from A is exchanged at B, and the successor at C', async (t) => {
+  const first = await logIn(a)
+  const second = (await refresh(b, first.refresh_token)).json<TokenResponse>()
+  t.not(second.refresh_token, first.refresh_token)
+  t.match(await present(c, second.access_token), { status: 200 })
+  const third = await refresh(c, second.refresh_token)
+  t.equal(third.statusCode, 200)
+})
+
+t.test('twenty exchanges at once over three replicas: one successor', async (t) => {
+  for (let round = 0; round < 20; round++) {
+    const { refresh_token } = await logIn(a)
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => refresh(replicas[i % 3]!, refresh_token)))
+    t.same([...new Set(answers.map(({ statusCode }) => statusCode))], [200])
+    t.equal(new Set(answers.map((answer) => answer.json<TokenResponse>().refresh_token)).size, 1, 'one successor')
+    t.equal(
+      new Set(answers.map((answer) => answer.json<TokenResponse>().access_token)).size,
+      20,
+      'each access token is its own'
+    )
+  }
+})
+
+t.test('the token just exchanged gives the same successor for ten seconds', async (t) => {
+  const first = await logIn(a)
+  const second = (await refresh(a, first.refresh_token)).json<TokenResponse>()
+  await age(9)
+  t.equal((await refresh(b, first.refresh_token)).json<TokenResponse>().refresh_token, second.refresh_token)
+  t.equal((await refresh(b, second.refresh_token)).statusCode, 200, 'and the successor is still good')
+})
+
+t.test('an older one is theft: the session ends with its access tokens, and the other sessions live on', async (t) => {
+  const { username } = await signUp(a)
+  const [stolen, other] = [await logIn(a, username), await logIn(a, username)]
+  const second = (await refresh(a, stolen.refresh_token)).json<TokenResponse>()
+  t.equal((await refresh(a, other.refresh_token)).statusCode, 200)
+  await age(11)
+
+  const reuse = await refresh(b, stolen.refresh_token)
+  t.equal(reuse.statusCode, 401)
+  t.equal(codeOf(reuse), 'REFRESH_TOKEN_REUSED')
+  t.match(reuse.headers['www-authenticate'], /^Bearer/)
+  for (const { access_token } of [stolen, second]) {
+    for (const app of replicas) t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
+  }
+  t.equal(codeOf(await refresh(c, second.refresh_token)), 'REFRESH_TOKEN_INVALID', 'the successor has ended too')
+  t.match(await present(c, other.access_token), { status: 200 })
+})
+
+t.test('the grandparent is theft also within the ten seconds', async (t) => {
+  const first = await logIn(a)
+  const second = (await refresh(a, first.refresh_token)).json<TokenResponse>()
+  t.equal((await refresh(a, second.refresh_token)).statusCode, 200)
+  t.equal(codeOf(await refresh(a, first.refresh_token)), 'REFRESH_TOKEN_REUSED')
+})
+
+t.test('a session that has expired is not refreshed, and not called stolen', async (t) => {
+  const { refresh_token } = await logIn(a)
+  await a.pg.query("UPDATE sessions SET expires_at = now() - interval '1 second'")
+  t.equal(codeOf(await refresh(a, refresh_token)), 'REFRESH_TOKEN_INVALID')
+})
+
+t.test('a refreshed session lives on for its whole time', async (t) => {
+  const { refresh_token } = await logIn(a)
+  await a.pg.query("UPDATE sessions SET expires_at = now() + interval '1 minute'")
+  await refresh(a, refresh_token)
+  const { rows } = await a.pg.query<{ days: number }>(
+    'SELECT round(extract(epoch FROM max(expires_at) - now()) / 86400)::int AS days FROM sessions'
+  )
+  t.equal(rows[0]?.days, 30)
+})
+
+t.test('what nobody issued is refused without touching anybody’s session', async (t) => {
+  const good = (await logIn(a)).refresh_token
+  const [mark, kid, grant, mac] = good.split('.') as [string, string, string, string]
+  const bytes = Buffer.from(grant, 'base64url')
+  bytes.writeUInt32BE(7, 16)
+  const forged = {
+    'another generation': `${mark}.${kid}.${bytes.toString('base64url')}.${mac}`,
+    'another mac': `${mark}.${kid}.${grant}.${'A'.repeat(43)}`,
+    'the same mac spelled otherwise':
+      good.slice(0, -1) + (good.endsWith('A') ? 'B' : String.fromCharCode(good.charCodeAt(good.length - 1) + 1)),
+    'an unknown key': `${mark}.k9.${grant}.${mac}`,
+    'no mark': `${kid}.${grant}.${mac}`,
+    'a part more': `${good}.x`,
+    nothing: '.'
+  }
+  for (const [name, token] of Object.entries(forged)) {
+    const response = await refresh(a, token)
+    t.equal(response.statusCode, 401, name)
+    t.equal(codeOf(response), 'REFRESH_TOKEN_INVALID', name)
+  }
+  const stranger = await buildReplica(t, { ...env, JWT_KEYS: newKeyRing() })
+  t.equal(codeOf(await refresh(stranger, good)), 'REFRESH_TOKEN_INVALID', 'a replica with another secret')
+  t.equal((await refresh(a, good)).statusCode, 200, 'the session is as it was')
+})
+
+t.test('nothing at rest can be replayed', async (t) => {
+  const { refresh_token, access_token } = await logIn(a)
+  const { rows } = await a.pg.query<{ row: string }>('SELECT to_json(sessions)::text AS row FROM sessions')
+  const everything = rows.map(({ row }) => row).join('\n')
+  for (const part of [...refresh_token.split('.').slice(2), ...access_token.split('.')]) t.notMatch(everything, part)
+})

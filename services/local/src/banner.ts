@@ -1,0 +1,50 @@
+import type { Cluster } from './cluster.js'
+
+/** Text in columns as wide as they need to be; the last one is not padded. */
+function columns(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
+  return rows
+    .map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd())
+    .join('\n')
+}
+
+/** Which part was chosen, and why. */
+export function formatTable({ balancer, postgres, redis, replicas }: Cluster): string {
+  const kind = (part: { kind: string; version?: string }): string => `${part.kind} ${part.version ?? ''}`.trim()
+  return columns([
+    ['Balancer', kind(balancer), balancer.reason],
+    ['Replicas', `${replicas.length} × api`, replicas.map(({ name, url }) => `${name} ${url}`).join(', ')],
+    ['Postgres', kind(postgres), postgres.reason],
+    ['Redis', kind(redis), redis.reason]
+  ])
+}
+
+/** Where it is, and what to try. */
+export function formatExamples(url: string): string {
+  const host = new URL(url).host.replace(/^127\.0\.0\.1/, 'localhost')
+  const credentials = `'{"username":"ada","password":"correct horse battery staple"}'`
+  const json = `-H 'content-type: application/json' -d ${credentials}`
+  const bearer = `-H "authorization: Bearer $token"`
+  return [
+    `Ready at ${url}. Try:`,
+    '',
+    `curl -s ${host}/users ${json}`,
+    `token=$(curl -s ${host}/auth/login ${json} | cut -d'"' -f4)`,
+    `curl -si ${host}/whoami ${bearer}      # repeat: X-Served-By changes, the token does not`,
+    `curl -s -X POST ${host}/auth/logout ${bearer}`,
+    `curl -si ${host}/whoami ${bearer}      # 401 on every replica`,
+    '',
+    'Ctrl-C stops it all.'
+  ].join('\n')
+}
+
+/** One line for a program that started the launcher with --json. The URLs are complete, with their passwords. */
+export function formatJson({ balancer, postgres, redis, replicas }: Cluster): string {
+  return JSON.stringify({
+    balancer: balancer.url,
+    balancerKind: balancer.kind,
+    replicas: replicas.map(({ name, pid, url }) => ({ name, pid, url })),
+    postgres: { kind: postgres.kind, url: postgres.url },
+    redis: { kind: redis.kind, url: redis.url }
+  })
+}

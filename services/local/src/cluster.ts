@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { findBinary } from './binaries.js'
+import { runChild } from './child.js'
+import { LocalError, messageOf } from './errors.js'
+import { createExitHook } from './exit-hook.js'
+import { startNginx, type Balancer } from './nginx.js'
+import type { Options } from './options.js'
+import { apiMigrate, apiServer } from './paths.js'
+import { freePort, requireFreePort } from './ports.js'
+import { startPostgres, type Postgres } from './postgres.js'
+import { startProxy } from './proxy.js'
+import { startRedis, type Redis } from './redis.js'
+import { startReplicas, type Replica } from './replicas.js'
+
+export interface ClusterOptions extends Pick<
+  Options,
+  'replicas' | 'port' | 'host' | 'balancer' | 'postgres' | 'redis'
+> {
+  /** The environment given to the launcher, which every replica gets. */
+  env: NodeJS.ProcessEnv
+  /** Gives up: what was started is stopped again. */
+  signal?: AbortSignal
+  /** A part is ready, after so many milliseconds. */
+  onStep?: (part: string, afterMs: number, detail: string) => void
+  /** A line of a replica, or about it. */
+  onReplicaLine?: (name: string, line: string) => void
+  /** A line of Postgres, Redis or nginx. Without it they are not read. */
+  onServerLine?: (name: string, line: string) => void
+}
+
+export interface Cluster {
+  balancer: Balancer
+  replicas: readonly Replica[]
+  postgres: Postgres
+  redis: Redis
+  /** Balancer, then replicas, then Redis and Postgres; within 5 s. A second call waits for the first. */
+  stop(): Promise<void>
+}
+
+/** A setting, or what stands in the file that `<name>_FILE` names. */
+function readSetting(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  const file = env[`${name}_FILE`]
+  // An empty setting is one that is not set: that is how a shell switches it off for one command.
+  if (env[name] || !file) return env[name] || undefined
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new LocalError(`${name}_FILE: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+/** What every replica is given: the launcher's environment, and where its dependencies are. */
+function replicaEnvironment(env: NodeJS.ProcessEnv, postgres: Postgres, redis: Redis): NodeJS.ProcessEnv {
+  const { DATABASE_URL_FILE: _database, REDIS_URL_FILE: _redis, ...given } = env
+  void [_database, _redis]
+  return {
+    // Below the time after which the launcher kills them.
+    SHUTDOWN_GRACE_MS: '2000',
+    LOG_LEVEL: 'warn',
+    ...(!given['JWT_KEYS'] && !given['JWT_KEYS_FILE'] && { JWT_KEYS: `k1:${randomBytes(32).toString('base64url')}` }),
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== '')),
+    DATABASE_URL: postgres.url,
+    REDIS_URL: redis.url,
+    TRUST_PROXY: '127.0.0.1'
+  }
+}
+
+function chooseBalancer(asked: Options['balancer']): { kind: Balancer['kind']; reason: string } {
+  if (asked) return { kind: asked, reason: 'asked for' }
+  if (findBinary('nginx') !== undefined) return { kind: 'nginx', reason: 'nginx is on the PATH' }
+  return { kind: 'embedded', reason: 'no nginx on the PATH' }
+}
+
+/**
+ * Starts everything, in order. If a part fails or `signal` aborts, those that were started are stopped before it throws.
+ * @throws {LocalError} a part cannot be started
+ */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const { env, signal } = options
+  const exitHook = createExitHook()
+  const startedAt = performance.now()
+  const stops: (() => Promise<void>)[] = []
+  let stopping: Promise<void> | undefined
+  const stop = (): Promise<void> =>
+    (stopping ??= (async () => {
+      for (const stopPart of stops.reverse()) await stopPart()
+    })())
+
+  const step = (part: string, detail: string): void => options.onStep?.(part, performance.now() - startedAt, detail)
+  const serverLines = (name: string): { onLine?: (line: string) => void } => {
+    const { onServerLine } = options
+    return onServerLine ? { onLine: (line) => onServerLine(name, line) } : {}
+  }
+
+  try {
+    for (const script of [apiServer, apiMigrate]) {
+      if (!existsSync(script)) throw new LocalError(`${script} is missing; build it first (npm run build)`)
+    }
+    const balancerKind = chooseBalancer(options.balancer)
+    if (balancerKind.kind === 'nginx' && findBinary('nginx') === undefined) throw new LocalError('no nginx on the PATH')
+    const port = options.port || (await freePort(options.host))
+    await requireFreePort(port, options.host)
+
+    const common = { exitHook, signal }
+    const starts = await Promise.allSettled([
+      startPostgres({
+        ...common,
+        kind: options.postgres,
+        url: readSetting(env, 'DATABASE_URL'),
+        ...serverLines('postgres')
+      }),
+      startRedis({ ...common, kind: options.redis, url: readSetting(env, 'REDIS_URL'), ...serverLines('redis') })
+    ] as const)
+    const started = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []))
+    stops.push(async () => void (await Promise.all(started.map((server) => server.stop()))))
+    for (const start of starts) if (start.status === 'rejected') throw start.reason
+    const [postgres, redis] = started as [Postgres, Redis]
+    step('postgres', describe(postgres))
+    step('redis', describe(redis))
+
+    signal?.throwIfAborted()
+    const replicaEnv = replicaEnvironment(env, postgres, redis)
+    await runChild(process.execPath, [apiMigrate], { ...common, name: 'migrate', env: replicaEnv })
+    step('schema', 'up to date')
+
+    const replicas = await startReplicas(options.replicas, {
+      ...common,
+      env: replicaEnv,
+      ...(options.onReplicaLine && { onLine: options.onReplicaLine })
+    })
+    stops.push(async () => void (await Promise.all(replicas.map((replica) => replica.stop()))))
+    step('replicas', `${replicas.length} of the api`)
+
+    signal?.throwIfAborted()
+    const startBalancer = balancerKind.kind === 'nginx' ? startNginx : startProxy
+    const balancer = await startBalancer({ ...common, port, host: options.host, replicas, ...serverLines('nginx') })
+    stops.push(() => balancer.stop())
+    balancer.reason = balancerKind.reason
+    step('balancer', describe(balancer))
+    signal?.throwIfAborted()
+    return { balancer, replicas, postgres, redis, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+function describe({ kind, version }: { kind: string; version?: string }): string {
+  return version === undefined ? kind : `${kind} ${version}`
+}

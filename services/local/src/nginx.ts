@@ -1,0 +1,124 @@
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { findBinary } from './binaries.js'
+import { runChild, startChild, waitUntilReady, type Child } from './child.js'
+import { LocalError } from './errors.js'
+import { createExitHook, type ExitHook } from './exit-hook.js'
+import { askHttp } from './http-probe.js'
+import { nginxTemplate } from './paths.js'
+import { freePort, requireFreePort } from './ports.js'
+import type { Upstream } from './replicas.js'
+import { createTail } from './tail.js'
+import { createTempDir } from './temp-dir.js'
+
+export interface BalancerOptions {
+  /** Default: a free one. */
+  port?: number
+  /** Address to listen on. Default 127.0.0.1. */
+  host?: string
+  /** Whom to send requests to. A replica that is started again keeps its URL. */
+  replicas: readonly Upstream[]
+  /** Gives up, and leaves nothing behind. */
+  signal?: AbortSignal | undefined
+  exitHook?: ExitHook
+  /** Its log lines. Without it, nothing is logged. */
+  onLine?: (line: string) => void
+}
+
+export interface Balancer {
+  kind: 'nginx' | 'embedded'
+  /** As in `http://127.0.0.1:8080`: where to reach it from this machine. */
+  url: string
+  reason: string
+  version?: string
+  pid?: number
+  /** Ends what is under way, within a second. */
+  stop(): Promise<void>
+}
+
+const START_TIMEOUT_MS = 5_000
+const STOP_TIMEOUT_MS = 1_000
+
+/** An address as it stands in a URL or in nginx' `listen`. */
+export const inBrackets = (host: string): string => (host.includes(':') ? `[${host}]` : host)
+
+/** Where this machine reaches somebody who listens on `host`. */
+export function localUrl(host: string, port: number): string {
+  const anyAddress = host === '0.0.0.0' || host === '::'
+  return `http://${anyAddress ? '127.0.0.1' : inBrackets(host)}:${port}`
+}
+
+/**
+ * Replaces the template's `${…}`; nginx' own variables are `$name`, without braces.
+ * @throws {Error} the template has a placeholder that nobody gave
+ */
+export function renderTemplate(template: string, values: Record<string, string>): string {
+  return template.replace(/\$\{(\w+)\}/g, (_, name: string) => {
+    const value = values[name]
+    if (value === undefined) throw new Error(`nobody gives \${${name}} of the nginx template`)
+    return value
+  })
+}
+
+/**
+ * Runs the nginx on the PATH with the configuration that Compose uses too.
+ * @throws {LocalError} there is none, its port is taken, or it refuses the configuration
+ */
+export async function startNginx(options: BalancerOptions): Promise<Balancer> {
+  const command = findBinary('nginx')
+  if (command === undefined) throw new LocalError('no nginx on the PATH')
+  const { host = '127.0.0.1', signal, onLine } = options
+  const port = options.port || (await freePort(host))
+  await requireFreePort(port, host)
+  const exitHook = options.exitHook ?? createExitHook()
+  const temp = createTempDir(exitHook)
+  let child: Child | undefined
+  const accessLog = onLine && createTail(join(temp.path, 'access.log'), onLine)
+  const stop = async (): Promise<void> => {
+    await child?.stop('SIGQUIT', STOP_TIMEOUT_MS)
+    accessLog?.close()
+    await temp.remove()
+  }
+
+  try {
+    const directory = join(temp.path, 'nginx')
+    mkdirSync(directory)
+    // Started by root, its workers are somebody else and write here.
+    if (process.getuid?.() === 0) chmodSync(directory, 0o777)
+    const file = join(temp.path, 'nginx.conf')
+    const servers = options.replicas.map(({ url }) => `server ${new URL(url).host} max_fails=0;`)
+    const values = {
+      NGINX_LISTEN: `${inBrackets(host)}:${port}`,
+      NGINX_RESOLVER: '',
+      NGINX_API_SERVERS: servers.join(' '),
+      NGINX_TMP: directory
+    }
+    writeFileSync(file, renderTemplate(readFileSync(nginxTemplate, 'utf8'), values))
+    child = await startChild(command, ['-e', 'stderr', '-p', directory, '-c', file, '-g', 'daemon off;'], {
+      name: 'nginx',
+      exitHook,
+      cwd: directory,
+      // Immediate, but unlike SIGKILL it takes the workers along.
+      lastSignal: 'SIGTERM',
+      stdout: accessLog?.fd ?? 'ignore',
+      ...(onLine && { onLine })
+    })
+    const url = localUrl(host, port)
+    const answers = async (): Promise<void> => {
+      await askHttp(`${url}/health/live`)
+    }
+    await waitUntilReady('nginx', answers, { timeoutMs: START_TIMEOUT_MS, child, signal })
+    const [version = ''] = await runChild(command, ['-v'], { name: 'nginx -v', exitHook, signal })
+    return {
+      kind: 'nginx',
+      url,
+      reason: 'nginx is on the PATH',
+      version: version.replace(/^.*nginx\//, ''),
+      pid: child.pid,
+      stop
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}

@@ -1,0 +1,33 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { LocalError } from './errors.js'
+
+async function bind(port: number, host: string): Promise<number> {
+  const server = createServer()
+  server.listen({ port, host, exclusive: true })
+  await once(server, 'listening')
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('the system gave no port')
+  return address.port
+}
+
+/** A TCP port that was free a moment ago. Somebody may still come first, so whoever binds it must be ready to ask again. */
+export function freePort(host = '127.0.0.1'): Promise<number> {
+  return bind(0, host)
+}
+
+/**
+ * Fails with one clear line before anything is started, where nginx would say it in the middle of its log, and late.
+ * @throws {LocalError} the port is taken, or may not be used
+ */
+export async function requireFreePort(port: number, host: string): Promise<void> {
+  try {
+    await bind(port, host)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') throw new LocalError(`port ${port} on ${host} is in use; choose another with --port`)
+    if (code === 'EACCES') throw new LocalError(`port ${port} on ${host} needs privileges; choose another with --port`)
+    throw new LocalError(`cannot listen on ${host}:${port}: ${code ?? String(error)}`)
+  }
+}

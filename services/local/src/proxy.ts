@@ -1,0 +1,216 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
+import httpProxy from '@fastify/http-proxy'
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import { LocalError } from './errors.js'
+import { localUrl, type Balancer, type BalancerOptions } from './nginx.js'
+import type { Upstream } from './replicas.js'
+
+const KIB = 1024
+
+/** What nginx answers itself, in the same words (nginx/nginx.conf.template). */
+const ANSWERS = {
+  400: { code: 'BAD_REQUEST', error: 'Bad Request', message: 'This is not a valid HTTP request' },
+  404: { code: 'NOT_FOUND', error: 'Not Found', message: 'There is no such path' },
+  413: { code: 'BODY_TOO_LARGE', error: 'Payload Too Large', message: 'The body is larger than 16 KiB' },
+  415: { code: 'UNSUPPORTED_MEDIA_TYPE', error: 'Unsupported Media Type', message: 'The content type is not valid' },
+  431: { code: 'HEADERS_TOO_LARGE', error: 'Request Header Fields Too Large', message: 'The headers are too large' },
+  502: {
+    code: 'NO_REPLICA',
+    error: 'Bad Gateway',
+    message: 'No replica answered; a request that changes something may have been carried out all the same'
+  },
+  504: {
+    code: 'REPLICA_TIMEOUT',
+    error: 'Gateway Timeout',
+    message: 'No replica answered in time; a request that changes something may have been carried out all the same'
+  }
+} as const
+
+type Answer = keyof typeof ANSWERS
+
+const body = (statusCode: Answer): object => ({ statusCode, ...ANSWERS[statusCode] })
+
+function answer(reply: FastifyReply, statusCode: Answer): FastifyReply {
+  // By hand, for Fastify's serializer of errors drops `code`.
+  return reply
+    .code(statusCode)
+    .type('application/json')
+    .send(JSON.stringify(body(statusCode)))
+}
+
+/** The method may be sent twice. POST and PATCH may not, and the rest is not worth the thought. */
+const isRepeatable = (method: string): boolean => method === 'GET' || method === 'HEAD'
+
+const NEVER_SENT = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL'])
+
+/** Codes of an error and of what caused it. */
+function codesOf(error: unknown): string[] {
+  if (!(error instanceof Error)) return []
+  const code = (error as NodeJS.ErrnoException).code
+  return [...(code === undefined ? [] : [code]), ...codesOf(error.cause)]
+}
+
+/** The path as a replica's router will see it, so that no spelling of it slips through. */
+function isMetrics(path: string): boolean {
+  try {
+    const { pathname } = new URL(`http://replica${path}`)
+    return /^\/+metrics(?:\/|$)/i.test(decodeURIComponent(pathname).replaceAll('\\', '/'))
+  } catch {
+    return true
+  }
+}
+
+/** Round robin over those who are alive. */
+class Rotation {
+  #next = 0
+
+  constructor(readonly replicas: readonly Upstream[]) {}
+
+  /** The next one that is alive and was not tried, or undefined. */
+  take(tried: ReadonlySet<Upstream>): Upstream | undefined {
+    for (let step = 0; step < this.replicas.length; step++) {
+      const replica = this.replicas[this.#next++ % this.replicas.length]
+      if (replica && replica.alive !== false && !tried.has(replica)) return replica
+    }
+    return undefined
+  }
+}
+
+/** Headers as a replica may trust them: what the client says about its address and its request's id is replaced. */
+function forwardedHeaders(request: FastifyRequest, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const { forwarded, 'x-forwarded-host': forwardedHost, ...rest } = headers
+  void [forwarded, forwardedHost]
+  return {
+    ...rest,
+    // reply-from has put the replica's address here.
+    ...(request.headers.host !== undefined && { host: request.headers.host }),
+    'x-forwarded-for': request.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '',
+    'x-forwarded-proto': 'http',
+    'x-request-id': request.id
+  }
+}
+
+/** Sends the request to a replica, and to the next one where that can do no harm. */
+function forward(
+  rotation: Rotation,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  path: string,
+  options: object
+): void {
+  const payload = request.body
+  const tried = new Set<Upstream>()
+  const attempt = (): void => {
+    const replica = rotation.take(tried)
+    if (!replica) return void answer(reply, 502)
+    tried.add(replica)
+    // A stream goes through as it is; anything else would be encoded again.
+    if (Buffer.isBuffer(payload)) request.body = Readable.from([payload])
+    reply.from(path, {
+      ...options,
+      getUpstream: () => replica.url,
+      rewriteRequestHeaders: (_request, headers) => forwardedHeaders(request, headers),
+      // Never the same one again, which is all that the plugin's own retries do.
+      retryDelay: () => null,
+      onError: (_reply, { error }) => {
+        const codes = codesOf(error)
+        const neverSent = codes.some((code) => NEVER_SENT.has(code))
+        const timedOut = codes.includes('UND_ERR_HEADERS_TIMEOUT')
+        if (neverSent || (!timedOut && isRepeatable(request.method))) attempt()
+        else answer(reply, timedOut ? 504 : 502)
+      },
+      onResponse: (_request, _reply, response) => {
+        const { stream } = response as unknown as { stream: Readable }
+        // A replica that is closing says 503: the next one may do better.
+        if (reply.statusCode === 503 && isRepeatable(request.method) && tried.size < rotation.replicas.length) {
+          stream.destroy()
+          for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
+          attempt()
+        } else reply.send(stream)
+      }
+    })
+  }
+  attempt()
+}
+
+/**
+ * The balancer of a machine that has no nginx, in this process: it does what the nginx template does, as far as one
+ * developer sees it.
+ * @throws {LocalError} its port is taken
+ */
+export async function startProxy(options: BalancerOptions): Promise<Balancer> {
+  const { host = '127.0.0.1', port = 0, replicas } = options
+  const app = Fastify({
+    bodyLimit: 16 * KIB,
+    connectionTimeout: 0,
+    keepAliveTimeout: 65_000,
+    requestTimeout: 10_000,
+    http: { maxHeaderSize: 16 * KIB, headersTimeout: 5_000 },
+    // Fresh, whatever the client calls it.
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    clientErrorHandler(error, socket) {
+      if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return
+      const statusCode = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
+      const text = JSON.stringify(body(statusCode))
+      socket.end(
+        `HTTP/1.1 ${statusCode} ${ANSWERS[statusCode].error}\r\nContent-Type: application/json\r\n` +
+          `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`
+      )
+    }
+  })
+  const rotation = new Rotation(replicas)
+
+  app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
+    const { statusCode = 500 } = error
+    answer(reply, statusCode === 413 || statusCode === 415 ? statusCode : statusCode < 500 ? 400 : 502)
+  })
+  app.setNotFoundHandler((_request, reply) => answer(reply, 404))
+  app.addHook('onRequest', async (request, reply) => {
+    if (isMetrics(request.url)) await answer(reply, 404)
+  })
+  // What is no JSON, or of no type, is for a replica to refuse.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: FastifyRequest, payload: Buffer) => payload)
+  await app.register(httpProxy, {
+    upstream: '',
+    proxyPayloads: false,
+    internalRewriteLocationHeader: false,
+    disableRequestLogging: true,
+    disableCache: true,
+    destroyAgent: true,
+    undici: {
+      connections: 64,
+      keepAliveTimeout: 60_000,
+      headersTimeout: 15_000,
+      bodyTimeout: 15_000,
+      connectTimeout: 1_000
+    },
+    replyOptions: { getUpstream: () => replicas[0]?.url ?? '' },
+    handler: (request, reply, path, from) => forward(rotation, request, reply, path, from)
+  })
+
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    await app.close()
+    const { code } = error as NodeJS.ErrnoException
+    throw new LocalError(`the balancer cannot listen on ${host}:${port}: ${code ?? String(error)}`, { cause: error })
+  }
+  const address = app.server.address() as AddressInfo
+  return {
+    kind: 'embedded',
+    url: localUrl(host, address.port),
+    reason: 'no nginx on the PATH',
+    async stop() {
+      const cut = setTimeout(() => app.server.closeAllConnections(), 1_000)
+      await app.close()
+      clearTimeout(cut)
+    }
+  }
+}

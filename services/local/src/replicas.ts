@@ -1,0 +1,160 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startChild, waitUntilReady, type Child } from './child.js'
+import { LocalError } from './errors.js'
+import { createExitHook, type ExitHook } from './exit-hook.js'
+import { askHttp } from './http-probe.js'
+import { apiServer } from './paths.js'
+import { freePort } from './ports.js'
+
+export interface Upstream {
+  /** As in `http://127.0.0.1:3001`. */
+  url: string
+  /** False while it is down: not to be sent anything. */
+  alive?: boolean
+}
+
+export interface ReplicaOptions {
+  /** `REPLICA_NAME`, and the prefix of its lines. */
+  name: string
+  /** Its whole environment but for HOST, PORT, REPLICA_NAME and EXIT_WITH_PARENT. */
+  env: NodeJS.ProcessEnv
+  /** Default: a free one. */
+  port?: number
+  /** The module to run. Default: the api's server. */
+  script?: string
+  /** What it prints, and what is said about it. */
+  onLine?: (line: string) => void
+  signal?: AbortSignal | undefined
+  exitHook?: ExitHook
+}
+
+export interface Replica extends Upstream {
+  readonly name: string
+  readonly url: string
+  /** Of the process that runs now, or ran last: another one after each restart. */
+  readonly pid: number
+  readonly alive: boolean
+  /** SIGTERM, for it to finish what it is doing; SIGKILL after `boundMs`, by default 2500. It is not started again. */
+  stop(boundMs?: number): Promise<void>
+}
+
+/** Time to be ready in, in milliseconds. */
+const START_TIMEOUT_MS = 20_000
+
+/** A replica that lived so long is started again at once; one that did not waits longer each time. In milliseconds. */
+const STABLE_AFTER_MS = 10_000
+const FIRST_BACK_OFF_MS = 500
+const MAX_BACK_OFF_MS = 5_000
+
+async function expectStatus(url: string, isGood: (status: number) => boolean): Promise<void> {
+  const { status, body } = await askHttp(url)
+  if (!isGood(status)) throw new Error(`GET ${new URL(url).pathname} says ${status} ${body}`.trim())
+}
+
+/**
+ * Starts one replica, waits until it is ready, and from then on starts it again whenever it dies: same name, same port.
+ * @throws {LocalError} it ended before it was ever ready, with what it printed; or it is not ready after 20 s
+ */
+export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
+  const { name, signal, onLine } = options
+  const exitHook = options.exitHook ?? createExitHook()
+  const port = options.port ?? (await freePort())
+  const url = `http://127.0.0.1:${port}`
+  const stopping = new AbortController()
+  const env = { ...options.env, HOST: '127.0.0.1', PORT: String(port), REPLICA_NAME: name, EXIT_WITH_PARENT: '1' }
+
+  const start = (): Promise<Child> =>
+    startChild(process.execPath, [options.script ?? apiServer], {
+      name,
+      exitHook,
+      env,
+      ipc: true,
+      onLine: (line) => (held ? held.push(line) : onLine?.(line))
+    })
+
+  // Until it is ready for the first time: where it never is, its lines are in the error.
+  let held: string[] | undefined = []
+  let alive = false
+  let child = await start()
+  try {
+    const ready = (): Promise<void> => expectStatus(`${url}/health/ready`, (status) => status === 200)
+    await waitUntilReady(name, ready, { timeoutMs: START_TIMEOUT_MS, child, signal, everyMs: 25 })
+  } catch (error) {
+    await child.stop('SIGKILL', 0)
+    throw error
+  }
+  alive = true
+  for (const line of held) onLine?.(line)
+  held = undefined
+
+  const supervise = async (): Promise<void> => {
+    let backOffMs = 0
+    let startedAt = performance.now()
+    while (!stopping.signal.aborted) {
+      const why = await child.exited
+      alive = false
+      if (stopping.signal.aborted) return
+      const livedMs = performance.now() - startedAt
+      if (livedMs > STABLE_AFTER_MS) backOffMs = 0
+      onLine?.(`${why}; starting it again${backOffMs > 0 ? ` in ${backOffMs / 1000} s` : ''}`)
+      await sleep(backOffMs, undefined, { signal: stopping.signal }).catch(() => undefined)
+      if (stopping.signal.aborted) return
+      backOffMs = Math.min(Math.max(FIRST_BACK_OFF_MS, backOffMs * 2), MAX_BACK_OFF_MS)
+      startedAt = performance.now()
+      try {
+        child = await start()
+        // It takes part again as soon as it answers, even if it says that Redis is down: so would it without us.
+        const answers = (): Promise<void> => expectStatus(`${url}/health/live`, () => true)
+        await waitUntilReady(name, answers, {
+          timeoutMs: START_TIMEOUT_MS,
+          child,
+          signal: stopping.signal,
+          everyMs: 25
+        })
+        alive = child.ended === undefined
+        if (alive) onLine?.(`is back, pid ${child.pid}`)
+      } catch (error) {
+        if (!stopping.signal.aborted && !(error instanceof LocalError)) throw error
+      }
+    }
+  }
+  const supervised = supervise()
+
+  return {
+    name,
+    url,
+    get pid() {
+      return child.pid
+    },
+    get alive() {
+      return alive && child.ended === undefined
+    },
+    async stop(boundMs = 2_500) {
+      stopping.abort()
+      await child.stop('SIGTERM', boundMs)
+      await supervised
+    }
+  }
+}
+
+/** Starts `count` replicas side by side, named api-1 to api-N. If one fails, the others are stopped. */
+export async function startReplicas(
+  count: number,
+  options: Omit<ReplicaOptions, 'name' | 'port' | 'onLine'> & { onLine?: (name: string, line: string) => void }
+): Promise<Replica[]> {
+  const { onLine, ...common } = options
+  const failed = new AbortController()
+  const signal = common.signal ? AbortSignal.any([common.signal, failed.signal]) : failed.signal
+  const starts = Array.from({ length: count }, (_, index) => {
+    const name = `api-${index + 1}`
+    return spawnReplica({ ...common, name, signal, ...(onLine && { onLine: (line) => onLine(name, line) }) })
+  })
+  try {
+    return await Promise.all(starts)
+  } catch (error) {
+    failed.abort()
+    const settled = await Promise.allSettled(starts)
+    await Promise.all(settled.flatMap((start) => (start.status === 'fulfilled' ? [start.value.stop(0)] : [])))
+    throw error
+  }
+}

@@ -1,0 +1,29 @@
+import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ExitHook } from './exit-hook.js'
+
+export interface TempDir {
+  path: string
+  remove(): Promise<void>
+}
+
+/**
+ * A directory that is removed by `remove()`, or at the latest when the process exits. Others may pass through it (0711)
+ * but not list it: started by root, Postgres and nginx' workers run as somebody else and live in folders of their own below.
+ */
+export function createTempDir(exitHook: ExitHook): TempDir {
+  const path = mkdtempSync(join(realpathSync(tmpdir()), 'one-secret-'))
+  chmodSync(path, 0o711)
+  // A server that was killed a moment ago may still be writing.
+  const options = { recursive: true, force: true, maxRetries: 10, retryDelay: 20 }
+  const forget = exitHook.add(() => rmSync(path, options))
+  return {
+    path,
+    async remove() {
+      await rm(path, options)
+      forget()
+    }
+  }
+}
