@@ -1,0 +1,183 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { freePort } from '@one-secret/local'
+import t from 'tap'
+import { inLoadtest, run, versionOf, type Ended } from './cluster.js'
+
+if (versionOf('docker', 'info') === undefined) {
+  t.plan(0, 'no Docker Engine answers')
+  process.exit()
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const HTTP_PORT = String(await freePort())
+const url = `http://127.0.0.1:${HTTP_PORT}`
+// A project of the test's own, with volumes and networks of its own, beside one that may be running.
+const env = { HTTP_PORT, COMPOSE_PROJECT_NAME: `one-secret-test-${process.pid}`, REPLICAS: undefined }
+const compose = (...args: string[]): Promise<Ended> =>
+  run('docker', ['compose', '--project-directory', root, ...args], env)
+
+async function composed(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await compose(...args)
+  if (code !== 0) throw new Error(`docker compose ${args.join(' ')}: ${stderr}`)
+  return stdout
+}
+
+const credentials = { username: `user-${randomBytes(8).toString('hex')}`, password: 'correct horse battery staple' }
+
+const post = (path: string, body: object, headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body)
+  })
+
+interface Tokens {
+  access_token: string
+  refresh_token: string
+}
+const logIn = async (): Promise<Tokens> => (await (await post('/auth/login', credentials)).json()) as Tokens
+const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` })
+const whoami = (token: string): Promise<Response> => fetch(`${url}/whoami`, { headers: bearer(token) })
+
+/** The names of those who answer, within so many milliseconds. */
+async function seenWithin(ms: number, enough: (names: Set<string>) => boolean): Promise<Set<string>> {
+  const deadline = performance.now() + ms
+  let names = new Set<string>()
+  while (performance.now() < deadline) {
+    // A round of its own each time, so that one who has gone is not remembered.
+    const answers = await Promise.all(Array.from({ length: 32 }, () => fetch(`${url}/health/live`)))
+    names = new Set(answers.map((answer) => answer.headers.get('x-served-by') ?? ''))
+    if (enough(names)) break
+  }
+  return names
+}
+
+t.test('docker compose', { timeout: 600_000 }, async (t) => {
+  t.teardown(() => composed('down', '--volumes', '--timeout', '10'))
+  await composed('up', '--build', '--detach', '--wait')
+  t.equal((await post('/users', credentials)).status, 201)
+
+  t.test('the tour of the README passes', async (t) => {
+    const { code, stderr } = await run('bash', [inLoadtest('tour.sh'), url])
+    t.equal(code, 0, stderr)
+  })
+
+  t.test('nothing is published but nginx, and everything is locked down', async (t) => {
+    const ids = (await composed('ps', '--all', '--quiet')).trim().split('\n')
+    const { stdout } = await run('docker', ['inspect', ...ids])
+    const containers = JSON.parse(stdout) as {
+      Config: { User: string; Labels: Record<string, string> }
+      HostConfig: { ReadonlyRootfs: boolean; CapDrop: string[]; SecurityOpt: string[]; Init: boolean }
+      NetworkSettings: { Ports: Record<string, unknown[] | null>; Networks: Record<string, unknown> }
+    }[]
+    t.equal(containers.length, 8)
+    for (const { Config, HostConfig, NetworkSettings } of containers) {
+      const service = Config.Labels['com.docker.compose.service']!
+      const published = Object.values(NetworkSettings.Ports).filter((bindings) => bindings?.length)
+      t.equal(published.length > 0, service === 'nginx', `${service}: published`)
+      t.ok(Config.User !== '' && Config.User !== 'root', `${service}: not root`)
+      t.equal(HostConfig.ReadonlyRootfs, true, `${service}: read-only`)
+      t.strictSame(HostConfig.CapDrop, ['ALL'], service)
+      t.strictSame(HostConfig.SecurityOpt, ['no-new-privileges:true'], service)
+      t.equal(HostConfig.Init, true, service)
+    }
+    const networks = (service: string): string[] =>
+      Object.keys(
+        containers.find(({ Config }) => Config.Labels['com.docker.compose.service'] === service)!.NetworkSettings
+          .Networks
+      ).map((name) => name.replace(/^.*_/, ''))
+    t.strictSame(networks('nginx'), ['front'])
+    t.strictSame(networks('postgres'), ['back'])
+    t.strictSame(networks('redis'), ['back'])
+    t.strictSame(networks('api').sort(), ['back', 'front'])
+    t.equal((await fetch(`${url}/metrics`)).status, 404)
+  })
+
+  t.test('the secrets are random, and each container sees its own', async (t) => {
+    const ring = await composed('exec', 'api', 'cat', '/secrets/api/jwt-keys')
+    t.match(ring, /^k\d{8}:[\w-]{43}\s*$/)
+    for (const [service, sees] of [
+      ['api', 'database-url jwt-keys redis-url'],
+      ['postgres', 'password'],
+      ['redis', 'redis.conf']
+    ] as const) {
+      const directory = service === 'api' ? '/secrets/api' : '/secrets'
+      t.equal((await composed('exec', service, 'ls', directory)).trim().split(/\s+/).join(' '), sees)
+    }
+    const { stdout } = await run('docker', ['inspect', ...(await composed('ps', '--quiet')).trim().split('\n')])
+    t.notMatch(stdout, ring.split(':')[1]!.trim())
+  })
+
+  for (const script of ['cross-replica.ts', 'revocation.ts']) {
+    t.test(`k6 ${script} passes`, async (t) => {
+      const { code, stdout, stderr } = await compose(
+        '--profile',
+        'loadtest',
+        'run',
+        '--rm',
+        '-e',
+        'DURATION=5s',
+        'k6',
+        '--quiet',
+        script
+      )
+      t.equal(code, 0, stdout + stderr)
+    })
+  }
+
+  t.test('three replicas become eight and then two under load, and no request fails', async (t) => {
+    const { access_token } = await logIn()
+    const failures: string[] = []
+    let requests = 0
+    let running = true
+    const judge = async (what: string, response: Response): Promise<Response> => {
+      requests++
+      if (response.status !== 200) failures.push(`${what}: ${response.status} ${await response.clone().text()}`)
+      return response
+    }
+    const readers = Array.from({ length: 4 }, async () => {
+      while (running) {
+        await (await judge('GET /whoami', await whoami(access_token))).text()
+        await sleep(20)
+      }
+    })
+    // A refresh that was lost, or done twice, is found by the next one: each needs the one before.
+    const writers = Array.from({ length: 2 }, async () => {
+      let { refresh_token } = await logIn()
+      while (running) {
+        const response = await judge('POST /auth/refresh', await post('/auth/refresh', { refresh_token }))
+        refresh_token = ((await response.json()) as Partial<Tokens>).refresh_token ?? refresh_token
+        await sleep(50)
+      }
+    })
+
+    await sleep(1000)
+    await composed('up', '--detach', '--wait', '--no-recreate', '--scale', 'api=8')
+    t.equal((await seenWithin(2000, ({ size }) => size === 8)).size, 8, 'all eight are seen within 2 s')
+    await sleep(1000)
+    await composed('up', '--detach', '--wait', '--no-recreate', '--scale', 'api=2')
+    t.equal((await seenWithin(2000, ({ size }) => size === 2)).size, 2, 'only two are seen within 2 s')
+    await sleep(2000)
+
+    running = false
+    await Promise.all([...readers, ...writers])
+    t.strictSame(failures, [])
+    t.ok(requests > 500, `${requests} requests`)
+    t.comment(`${requests} requests`)
+  })
+
+  t.test('users, keys and revocations survive down and up', async (t) => {
+    const [kept, ended] = [await logIn(), await logIn()]
+    t.equal((await post('/auth/logout', {}, bearer(ended.access_token))).status, 200)
+    await composed('down')
+    await composed('up', '--detach', '--wait')
+    t.equal((await whoami(kept.access_token)).status, 200, 'a token issued before')
+    const refused = await whoami(ended.access_token)
+    t.equal(refused.status, 401)
+    t.match(await refused.json(), { code: 'TOKEN_REVOKED' })
+    t.equal((await post('/auth/login', credentials)).status, 200)
+    t.equal((await post('/auth/refresh', { refresh_token: kept.refresh_token })).status, 200)
+  })
+})
