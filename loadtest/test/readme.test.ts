@@ -1,0 +1,23 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const read = (file: string): string => readFileSync(fileURLToPath(new URL(`../../${file}`, import.meta.url)), 'utf8')
+
+/** The lines of a document's fenced blocks of one language. */
+const blocks = (text: string, language: string): string[] =>
+  [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'gm'))].map(([, lines]) => lines!)
+
+t.test('the tour in the README is the one that is tested', async (t) => {
+  const [, tour] = /^# --- tour\n([^]*?)^# --- end$/m.exec(read('loadtest/tour.sh')) ?? []
+  t.strictSame(blocks(read('README.md'), 'bash'), [tour])
+})
+
+t.test('each command of the README and of CONTRIBUTING is run by .ci/run', async (t) => {
+  const ci = read('.ci/run')
+  const commands = ['README.md', 'CONTRIBUTING.md'].flatMap((file) =>
+    blocks(read(file), 'sh').flatMap((lines) => lines.trim().split('\n'))
+  )
+  t.ok(commands.length > 8)
+  for (const command of commands) t.ok(ci.includes(command), command)
+})
