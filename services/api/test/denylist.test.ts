@@ -18,7 +18,12 @@ for (const kind of ['binary', 'embedded'] as const) {
   t.test(`on Redis ${kind}`, { skip }, async (t) => {
     const server = await startRedis({ kind })
     t.teardown(() => server.stop())
-    const redis = new Redis(server.url, { enableOfflineQueue: true, maxRetriesPerRequest: 1, commandTimeout: 200 })
+    const redis = new Redis(server.url, {
+      protocol: 2,
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: 1,
+      commandTimeout: 200
+    })
     t.teardown(() => redis.disconnect())
     const denylist = createDirectDenylist(redis)
     const nobody = { jti: randomUUID(), sid: randomUUID() }

@@ -37,7 +37,9 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
 t.test('Redis stops and comes back with its data', async (t) => {
   const backends = await startBackends(t)
   const dir = t.testdir()
-  const redis = await startRedis({ dir })
+  // What a restart has to keep, so that it is the same server again: its data, its port, its password.
+  const password = 'of-this-test'
+  const redis = await startRedis({ dir, password })
   const port = Number(new URL(redis.url).port)
   const durable = redis.kind === 'binary'
   const app = await buildReplica(t, { ...backends.env, REDIS_URL: redis.url })
@@ -56,7 +58,7 @@ t.test('Redis stops and comes back with its data', async (t) => {
   t.match((await app.inject('/health/ready')).json(), { status: 'not-ready', postgres: 'up', redis: 'down' })
   t.equal((await app.inject('/health/live')).statusCode, 200)
 
-  const again = await startRedis({ dir, port })
+  const again = await startRedis({ dir, port, password })
   t.teardown(() => again.stop())
   await until(async () => (await app.inject('/health/ready')).statusCode === 200)
   t.match(await present(app, live.access_token), { status: 200 })
@@ -98,6 +100,19 @@ t.test('Redis fails between the check and the publication: 503, and repeating th
   t.match((await logOut(app, access_token)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
   await app.redis.del('denylist:log')
   t.equal((await logOut(app, access_token)).statusCode, 200)
+  t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
+})
+
+t.test('Redis fails when a theft is published: 503, and the next use of the stolen token ends it', async (t) => {
+  const backends = await startBackends(t)
+  const app = await buildReplica(t, backends.env)
+  const { access_token, refresh_token } = await logIn(app)
+  await refresh(app, refresh_token)
+  await app.pg.query("UPDATE sessions SET rotated_at = now() - interval '1 minute'")
+  await app.redis.set('denylist:log', 'full')
+  t.match((await refresh(app, refresh_token)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
+  await app.redis.del('denylist:log')
+  t.match((await refresh(app, refresh_token)).json(), { statusCode: 401, code: 'REFRESH_TOKEN_REUSED' })
   t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
 })
 

@@ -11,6 +11,8 @@ const START_TIMEOUT_MS = 8000
 export const redis = fp<{ url: string }>(
   async (app, { url }) => {
     const client = new Redis(url, {
+      // One shape of replies, whatever the server can do.
+      protocol: 2,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 1,
       commandTimeout: COMMAND_TIMEOUT_MS,
