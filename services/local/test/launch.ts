@@ -1,11 +1,11 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
-import { until } from './helpers.js'
+import { until } from './waiting.js'
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 
@@ -28,7 +28,8 @@ export interface Launcher {
 
 export const EMBEDDED = ['--postgres', 'embedded', '--redis', 'embedded', '--balancer', 'embedded']
 
-export function launch(args: string[], env: NodeJS.ProcessEnv = {}): Launcher {
+/** Starts the launcher; if it still runs at the end of the test, it is told to stop. */
+export function launch(t: Test, args: string[], env: NodeJS.ProcessEnv = {}): Launcher {
   const inherited = { ...process.env }
   for (const name of ['DATABASE_URL', 'REDIS_URL', 'JWT_KEYS', 'JWT_KEYS_FILE']) delete inherited[name]
   const child = spawn(process.execPath, [main, ...args], {
@@ -39,6 +40,10 @@ export function launch(args: string[], env: NodeJS.ProcessEnv = {}): Launcher {
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   const exit = once(child, 'close').then(([code]) => code as number | null)
+  t.teardown(() => {
+    child.kill('SIGTERM')
+    return exit
+  })
   return {
     child,
     exit,
@@ -58,16 +63,4 @@ export function useOwnTempDir(t: Test): void {
   chmodSync(directory, 0o711)
   process.env['TMPDIR'] = directory
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
-}
-
-/** Every process below this one, however deep. */
-export function descendants(pid: number): number[] {
-  const rows = execFileSync('ps', ['-eo', 'pid=,ppid='])
-    .toString()
-    .trim()
-    .split('\n')
-    .map((row) => row.trim().split(/\s+/).map(Number))
-  const below = (parent: number): number[] =>
-    rows.filter(([, ppid]) => ppid === parent).flatMap(([child = 0]) => [child, ...below(child)])
-  return below(pid)
 }

@@ -2,14 +2,15 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { isRunning, tempDirs, until } from './helpers.js'
-import { descendants, EMBEDDED, launch, useOwnTempDir } from './launch.js'
+import { descendants, isRunning } from './processes.js'
+import { tempDirs, until } from './waiting.js'
+import { EMBEDDED, launch, useOwnTempDir } from './launch.js'
 
 useOwnTempDir(t)
 
 t.test('interrupted while it starts, it leaves no process and no file', async (t) => {
   for (const afterMs of [150, 400, 800, 1300, 2000]) {
-    const launcher = launch(['--json', '--port', '0', '--replicas', '2'])
+    const launcher = launch(t, ['--json', '--port', '0', '--replicas', '2'])
     await sleep(afterMs)
     const pids = descendants(launcher.child.pid ?? 0)
     launcher.child.kill('SIGINT')
@@ -23,7 +24,7 @@ t.test('interrupted while it starts, it leaves no process and no file', async (t
 })
 
 t.test('an impatient second Ctrl-C leaves nothing either', async (t) => {
-  const launcher = launch(['--json', '--port', '0', '--replicas', '1', ...EMBEDDED], { SHUTDOWN_DRAIN_MS: '30000' })
+  const launcher = launch(t, ['--json', '--port', '0', '--replicas', '1', ...EMBEDDED], { SHUTDOWN_DRAIN_MS: '30000' })
   await launcher.ready()
   const pids = descendants(launcher.child.pid ?? 0)
   launcher.child.kill('SIGINT')
@@ -72,6 +73,7 @@ t.test('what cannot be is one clear line, exit code 1, and nothing left', async 
   for (const [name, args, env, message] of cases) {
     await t.test(name, async (t) => {
       const launcher = launch(
+        t,
         [...(name === 'no such host' || name === 'port in use' ? [] : ['--port', '0']), ...args],
         env
       )
@@ -86,13 +88,13 @@ t.test('what cannot be is one clear line, exit code 1, and nothing left', async 
 })
 
 t.test('usage', async (t) => {
-  const help = launch(['--help'])
+  const help = launch(t, ['--help'])
   t.equal(await help.exit, 0)
   t.match(help.stdout(), /--replicas <n>[\s\S]*NOT durable/)
-  const version = launch(['--version'])
+  const version = launch(t, ['--version'])
   t.equal(await version.exit, 0)
   t.match(version.stdout(), /^\d+\.\d+\.\d+\n$/)
-  const wrong = launch(['--bogus'])
+  const wrong = launch(t, ['--bogus'])
   t.equal(await wrong.exit, 2)
   t.equal(wrong.stderr().trim().split('\n').length, 1)
 })

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { findBinary } from '../src/binaries.js'
-import { isRunning, tempDirs, until } from './helpers.js'
-import { descendants, EMBEDDED, launch, useOwnTempDir, type Ready } from './launch.js'
+import { descendants, isRunning } from './processes.js'
+import { tempDirs, until } from './waiting.js'
+import { EMBEDDED, launch, useOwnTempDir, type Ready } from './launch.js'
 
 useOwnTempDir(t)
 
@@ -33,7 +34,7 @@ async function useIt(t: Test, { balancer }: Ready): Promise<void> {
 }
 
 t.test('all embedded: one line of JSON, a cluster that works, and nothing left after SIGTERM', async (t) => {
-  const launcher = launch(['--json', '--port', '0', '--replicas', '2', ...EMBEDDED])
+  const launcher = launch(t, ['--json', '--port', '0', '--replicas', '2', ...EMBEDDED])
   t.teardown(() => launcher.child.kill('SIGTERM'))
   const ready = await launcher.ready()
   t.match(ready, {
@@ -59,7 +60,7 @@ t.test('all embedded: one line of JSON, a cluster that works, and nothing left a
 
 const binaries = ['postgres', 'redis-server', 'nginx'].every((name) => findBinary(name) !== undefined)
 t.test('all from the PATH', { skip: !binaries && 'needs postgres, redis-server and nginx on the PATH' }, async (t) => {
-  const launcher = launch(['--json', '--port', '0', '--verbose'])
+  const launcher = launch(t, ['--json', '--port', '0', '--verbose'])
   t.teardown(() => launcher.child.kill('SIGTERM'))
   const ready = await launcher.ready()
   t.match(ready, { balancerKind: 'nginx', postgres: { kind: 'binary' }, redis: { kind: 'binary' } })
@@ -77,7 +78,7 @@ t.test('with nothing but node on the PATH', async (t) => {
   const path = join(tmpdir(), 'bare')
   mkdirSync(path)
   symlinkSync(process.execPath, join(path, 'node'))
-  const launcher = launch(['--port', '0'], { PATH: path })
+  const launcher = launch(t, ['--port', '0'], { PATH: path })
   t.teardown(() => launcher.child.kill('SIGTERM'))
   await until(() => launcher.stderr().includes('Ready at') || launcher.child.exitCode !== null, 30_000)
   t.match(launcher.stderr(), /Balancer +embedded +no nginx on the PATH/)
@@ -92,7 +93,7 @@ t.test('with nothing but node on the PATH', async (t) => {
 })
 
 t.test('a replica that is killed comes back, and nobody at the balancer notices', async (t) => {
-  const launcher = launch(['--json', '--port', '0', ...EMBEDDED])
+  const launcher = launch(t, ['--json', '--port', '0', ...EMBEDDED])
   t.teardown(() => launcher.child.kill('SIGTERM'))
   const { balancer, replicas } = await launcher.ready()
   const [victim] = replicas
@@ -112,7 +113,7 @@ t.test('a replica that is killed comes back, and nobody at the balancer notices'
 })
 
 t.test('killed itself, its replicas do not outlive it', async () => {
-  const launcher = launch(['--json', '--port', '0', '--replicas', '1', ...EMBEDDED])
+  const launcher = launch(t, ['--json', '--port', '0', '--replicas', '1', ...EMBEDDED])
   const { replicas, postgres } = await launcher.ready()
   const pids = descendants(launcher.child.pid ?? 0)
   launcher.child.kill('SIGKILL')
@@ -130,7 +131,7 @@ t.test('killed itself, its replicas do not outlive it', async () => {
 })
 
 t.test('the environment reaches every replica', async (t) => {
-  const launcher = launch(['--json', '--port', '0', '--replicas', '1', ...EMBEDDED], { ACCESS_TOKEN_TTL: '77s' })
+  const launcher = launch(t, ['--json', '--port', '0', '--replicas', '1', ...EMBEDDED], { ACCESS_TOKEN_TTL: '77s' })
   t.teardown(() => launcher.child.kill('SIGTERM'))
   const { balancer } = await launcher.ready()
   const body = JSON.stringify({ username: 'env', password: 'correct horse battery staple' })

@@ -9,7 +9,8 @@ import t from 'tap'
 import { linkLibraries, installedPostgres, packagedFolder, packagedPostgres } from '../src/postgres-binaries.js'
 import { startPostgres } from '../src/postgres.js'
 import { unprivilegedAccount } from '../src/unprivileged.js'
-import { isRunning, tempDirs, until } from './helpers.js'
+import { isRunning } from './processes.js'
+import { tempDirs, until } from './waiting.js'
 
 async function ask(url: string, sql: string): Promise<unknown> {
   const client = new pg.Client(url)

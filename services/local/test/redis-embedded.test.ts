@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { findBinary } from '../src/binaries.js'
 import { startRedis } from '../src/redis.js'
-import { until } from './helpers.js'
+import { until } from './waiting.js'
 import { table, words } from './redis-table.js'
 
 const UNORDERED = /^(?:KEYS|SMEMBERS|SINTER|SUNION|SDIFF|SCAN|HGETALL|HKEYS|HVALS)\b/

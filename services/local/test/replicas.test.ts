@@ -1,10 +1,10 @@
-import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { askHttp } from '../src/http-probe.js'
 import { spawnReplica, startReplicas } from '../src/replicas.js'
-import { isRunning, until } from './helpers.js'
+import { isRunning, processes } from './processes.js'
+import { until } from './waiting.js'
 
 /** A replica of a few lines: it answers with what it was given, and does what `STUB` says. */
 const STUB = `
@@ -104,7 +104,10 @@ t.test('an interrupted start leaves no process', async (t) => {
   })
   setTimeout(() => abort.abort(new Error('interrupted')), 400)
   await t.rejects(started, { message: 'interrupted' })
-  t.notMatch(execFileSync('ps', ['-eo', 'args']).toString(), new RegExp(script))
+  t.strictSame(
+    processes().filter(({ commandLine }) => commandLine.includes(script)),
+    []
+  )
 })
 
 t.test('one that does not hear SIGTERM is killed', async (t) => {

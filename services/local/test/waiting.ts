@@ -1,19 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-
-/** Whether a process is there. One that has ended but was not waited for is not. */
-export function isRunning(pid: number): boolean {
-  try {
-    return !execFileSync('ps', ['-o', 'stat=', '-p', String(pid)])
-      .toString()
-      .trim()
-      .startsWith('Z')
-  } catch {
-    return false
-  }
-}
 
 /** Temporary directories of this package that are there now. */
 export const tempDirs = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith('one-secret-'))
