@@ -21,9 +21,10 @@ const KNOWN_WEAK = [/secret/i, /password/i, /change.?me/i, /example/i, /default/
 export function parseKeyRing(value: string): KeyRing {
   const keys: Key[] = []
   for (const [index, entry] of value.split(',').entries()) {
-    const [kid = '', encoded = '', ...rest] = entry.trim().split(':')
+    const [kid = '', encoded, ...rest] = entry.trim().split(':')
     const nth = `has a key (number ${index + 1})`
-    if (!/^[A-Za-z0-9_-]{1,32}$/.test(kid) || rest.length > 0) throw new Error(`${nth} that is not kid:base64url`)
+    if (!/^[A-Za-z0-9_-]{1,32}$/.test(kid) || encoded === undefined || rest.length > 0)
+      throw new Error(`${nth} that is not kid:base64url`)
     const secret = Buffer.from(encoded, 'base64url')
     if (secret.toString('base64url') !== encoded) throw new Error(`${nth} that is not unpadded base64url`)
     if (secret.length < MIN_SECRET_BYTES) throw new Error(`${nth} of ${secret.length} bytes`)

@@ -1,3 +1,4 @@
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { startRedis } from '@one-secret/local'
 import t, { type Test } from 'tap'
 import {
@@ -116,6 +117,39 @@ t.test('Redis fails when a theft is published: 503, and the next use of the stol
   t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
 })
 
+t.test('a connection to Redis that falls silent for good is replaced', async (t) => {
+  const backends = await startBackends(t)
+  const silent = await startSilencer(t, backends.env.REDIS_URL!)
+  const app = await buildReplica(t, { ...backends.env, REDIS_URL: silent.url })
+  const { access_token } = await logIn(app)
+  silent.silence()
+  t.match(await present(app, access_token), { status: 503, code: 'REVOCATION_UNKNOWN' })
+  await until(async () => (await present(app, access_token)).status === 200)
+})
+
+t.test('Postgres ends a connection in the middle of a transaction: 503, and the replica lives on', async (t) => {
+  const backends = await startBackends(t)
+  const app = await buildReplica(t, backends.env)
+  const [{ access_token }, other] = [await logIn(app), await logIn(app)]
+  // Holds the rows, so that the logout waits inside its transaction.
+  const client = await app.pg.connect()
+  await client.query('BEGIN')
+  await client.query('SELECT FROM sessions FOR UPDATE')
+  const answer = logOut(app, access_token)
+  await until(async () => {
+    // On a connection of its own: inside a transaction the activity is as it was at the first look.
+    const { rows } = await app.pg.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE sessions%'"
+    )
+    return rows.length > 0
+  })
+  t.match((await answer).json(), { statusCode: 503, code: 'DATABASE_UNAVAILABLE' })
+  await client.query('ROLLBACK')
+  client.release()
+  t.match(await present(app, access_token), { status: 200 }, 'it was not logged out')
+  t.equal((await logOut(app, other.access_token)).statusCode, 200)
+})
+
 async function postgresFails(t: Test, backends: Backends, fail: (t: Test) => unknown, boundMs: number): Promise<void> {
   const app = await buildReplica(t, backends.env)
   const { username } = await signUp(app)
@@ -166,3 +200,31 @@ t.test('Postgres is there and says nothing', async (t) => {
   // A transaction that times out is rolled back, which times out too.
   await postgresFails(t, backends, fail, 5000)
 })
+
+/** Stands between a replica and Redis, and can let the connections there are fall silent without closing them. */
+async function startSilencer(t: Test, url: string): Promise<{ url: string; silence: () => void }> {
+  const target = new URL(url)
+  let sockets: Socket[] = []
+  const server = createServer((socket) => {
+    const upstream = connect(Number(target.port), target.hostname)
+    sockets.push(socket, upstream)
+    for (const one of [socket, upstream]) one.on('error', () => one.destroy())
+    socket.pipe(upstream).pipe(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const all: Socket[] = []
+  t.teardown(() => {
+    for (const socket of [...all, ...sockets]) socket.destroy()
+    server.close()
+  })
+  const silenced = new URL(url)
+  silenced.port = String((server.address() as AddressInfo).port)
+  return {
+    url: silenced.href,
+    silence() {
+      for (const socket of sockets) socket.unpipe().pause()
+      all.push(...sockets)
+      sockets = []
+    }
+  }
+}

@@ -51,7 +51,8 @@ t.test('a token from A is accepted by B, and by a replica that is started later'
 })
 
 t.test('SIGTERM: the request under way is answered, then the process ends with 0', async (t) => {
-  const replica = await spawnReplica(t, { ...env, SHUTDOWN_DRAIN_MS: '100' })
+  // Long enough for a busy machine to have accepted all of them before the listener closes.
+  const replica = await spawnReplica(t, { ...env, SHUTDOWN_DRAIN_MS: '2000' })
   // A sign-up hashes for some milliseconds; twenty queue behind each other.
   const under = Array.from({ length: 20 }, () =>
     post(`${replica.url}/users`, { username: newUsername(), password: PASSWORD })

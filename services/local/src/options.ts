@@ -30,7 +30,7 @@ export const HELP = `Runs the whole cluster on this machine: api replicas, a bal
   --balancer <kind>     nginx | embedded
   --postgres <kind>     url | binary | embedded
   --redis <kind>        url | binary | embedded
-  --json                one line of JSON on stdout when ready, and nothing else there
+  --json                one line of JSON on stdout when ready (npm start --silent -- --json)
   --verbose             also what Postgres, Redis and nginx log
   --help, --version
 

@@ -20,8 +20,11 @@ export const postgres = fp<{ url: string }>(
       // The others are kept by the server. This one is for a server that is there and says nothing.
       query_timeout: 2500
     })
-    // Without a listener an idle connection that breaks ends the process.
-    app.pg.pool.on('error', (error) => app.log.warn({ err: error }, 'lost an idle connection to Postgres'))
+    const lost = (error: Error): void => app.log.warn({ err: error }, 'lost a connection to Postgres')
+    // Each of the two ends the process where nobody listens: the pool speaks for a connection that is idle, and only the
+    // connection itself for one that is in a transaction. What it was doing is rejected all the same.
+    app.pg.pool.on('error', lost)
+    app.pg.pool.on('connect', (client) => client.on('error', lost))
   },
   { name: 'postgres' }
 )

@@ -16,6 +16,8 @@ export const redis = fp<{ url: string }>(
       enableOfflineQueue: false,
       maxRetriesPerRequest: 1,
       commandTimeout: COMMAND_TIMEOUT_MS,
+      // A connection whose other end has vanished without a word would stay silent for ever: a new one may answer.
+      socketTimeout: COMMAND_TIMEOUT_MS,
       connectTimeout: 500,
       retryStrategy: (attempt) => Math.min(attempt * 50, 500)
     })
