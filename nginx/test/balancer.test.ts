@@ -1,5 +1,5 @@
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { connect, type AddressInfo } from 'node:net'
 import { findBinary, freePort, startNginx, startProxy, type Balancer } from '@one-secret/local'
 import t, { type Test } from 'tap'
 
@@ -182,8 +182,46 @@ for (const [kind, start] of Object.entries(balancers)) {
       t.equal(upstreams[0]!.requests.length, 0)
     })
 
-    // The embedded one keeps no access log.
+    // The embedded one keeps no access log, and gives up on a replica that hangs.
     if (kind !== 'nginx') return
+    t.test('a replica that hangs: a GET is answered by another, a POST is 504 and not repeated', async (t) => {
+      const { balancer, upstreams } = await balance(t, 2)
+      upstreams[0]!.handle = () => undefined
+      const get = await Promise.all([fetch(`${balancer.url}/`), fetch(`${balancer.url}/`)])
+      t.strictSame(
+        get.map(({ status }) => status),
+        [200, 200]
+      )
+      const before = upstreams[0]!.requests.length + upstreams[1]!.requests.length
+      const post = await Promise.all(
+        [1, 2].map(async () => (await fetch(`${balancer.url}/`, { method: 'POST', body: '{}' })).status)
+      )
+      t.strictSame(post.sort(), [200, 504])
+      t.equal(upstreams[0]!.requests.length + upstreams[1]!.requests.length - before, 2)
+    })
+
+    t.test('what is no HTTP/1 is 400, and HTTP/1.0 without a Host is served', async (t) => {
+      const { balancer } = await balance(t, 1)
+      const { hostname, port } = new URL(balancer.url)
+      const raw = (text: string): Promise<string> =>
+        new Promise((resolve, reject) => {
+          let answer = ''
+          const socket = connect(Number(port), hostname, () => socket.write(text))
+          socket.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk))
+          socket.on('end', () => resolve(answer)).on('error', reject)
+        })
+      t.match(await raw('GET / HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
+      for (const text of [
+        'GET / HTTP/9.9\r\nHost: a\r\n\r\n',
+        'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n',
+        'GET / HTTP/1.1\r\n\r\n',
+        'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n',
+        'GARBAGE\r\n\r\n'
+      ]) {
+        t.match(await raw(text), /^HTTP\/1\.1 400 [^]*"code":"BAD_REQUEST"/, text)
+      }
+    })
+
     t.test('logs each request as JSON, with who answered it and in what time', async (t) => {
       const { balancer, upstreams, log } = await balance(t, 1)
       const response = await fetch(`${balancer.url}/nothing?password=canary`, { method: 'DELETE' })

@@ -16,7 +16,9 @@ CREATE TABLE sessions (
   created_at timestamptz NOT NULL DEFAULT now(),
   rotated_at timestamptz NOT NULL DEFAULT now(),
   expires_at timestamptz NOT NULL,
-  ended_at timestamptz
+  ended_at timestamptz,
+  -- Ended because an old refresh token came back, not by its user.
+  reused boolean NOT NULL DEFAULT false
 );
 CREATE INDEX sessions_user_id_idx ON sessions (user_id) WHERE ended_at IS NULL;
 

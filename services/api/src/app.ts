@@ -33,7 +33,8 @@ export async function buildApp(
     requestTimeout: 10_000,
     // Longer than the balancer keeps a connection, so that it is never this side that ends one which is about to be used.
     keepAliveTimeout: 72_000,
-    http: { maxHeaderSize: 16 * 1024, headersTimeout: 6_000 },
+    // Node looks for the late ones every 30 s unless told otherwise.
+    http: { maxHeaderSize: 16 * 1024, headersTimeout: 6_000, connectionsCheckingInterval: 1_000 },
     // A request that still arrives while closing is served: the balancer could not repeat a POST elsewhere.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -42,6 +43,8 @@ export async function buildApp(
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   handleErrors(app, isPostgresUnavailable)
+  // What is left is JSON: anything else is a 415.
+  app.removeContentTypeParser('text/plain')
 
   const { replicaName, keyRing, issuer, audience, accessTokenTtlSeconds, refreshTokenTtlSeconds } = config
   await app.register(drain, { drainMs: config.shutdownDrainMs })

@@ -48,16 +48,16 @@ export async function rotateSession(
 
 /**
  * Ends the session of a grant that was exchanged before: whoever presents it now, or whoever holds its successor, is
- * not the one who logged in (RFC 9700 §4.14.2). Also where it has ended already: an earlier call may have ended it and
- * then failed to publish.
+ * not the one who logged in (RFC 9700 §4.14.2). Also where that has ended it already: an earlier call may have
+ * failed to publish.
  *
- * @returns what has to be published, or undefined where the grant is not an old one or the session has expired
+ * @returns what has to be published, or undefined where the grant is not an old one, or the session had ended otherwise
  */
 export function endReusedSession(pg: Postgres, { sid, generation }: RefreshGrant): Promise<Revocation[] | undefined> {
   return pg.transact(async (client) => {
     const { rowCount } = await client.query(
-      `UPDATE sessions SET ended_at = coalesce(ended_at, now())
-       WHERE id = $1 AND generation > $2 AND expires_at > now()`,
+      `UPDATE sessions SET ended_at = coalesce(ended_at, now()), reused = true
+       WHERE id = $1 AND generation > $2 AND expires_at > now() AND (ended_at IS NULL OR reused)`,
       [sid, generation]
     )
     if (rowCount === 0) return undefined

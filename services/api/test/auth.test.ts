@@ -99,6 +99,7 @@ const bodies: [string, string, string | undefined, number, string][] = [
   ['__proto__', `{"username":"ada","password":"${PASSWORD}","__proto__":{}}`, undefined, 400, 'BODY_NOT_JSON'],
   ['17 KiB', `{"username":"${'a'.repeat(17_000)}"}`, undefined, 413, 'BODY_TOO_LARGE'],
   ['a form', 'username=ada', 'application/x-www-form-urlencoded', 415, 'UNSUPPORTED_MEDIA_TYPE'],
+  ['plain text', '{}', 'text/plain', 415, 'UNSUPPORTED_MEDIA_TYPE'],
   ['of a type that is none', '{}', 'garbage', 415, 'UNSUPPORTED_MEDIA_TYPE']
 ]
 for (const [name, body, type, status, code] of bodies) {

@@ -2,6 +2,7 @@ import t from 'tap'
 import {
   buildReplica,
   logIn,
+  logOut,
   newKeyRing,
   present,
   refresh,
@@ -67,6 +68,42 @@ t.test('an older one is theft: the session ends with its access tokens, and the 
   }
   t.equal(codeOf(await refresh(c, second.refresh_token)), 'REFRESH_TOKEN_INVALID', 'the successor has ended too')
   t.match(await present(c, other.access_token), { status: 200 })
+})
+
+t.test('a logout ends every access token of its session, and a late refresh of it is no theft', async (t) => {
+  const first = await logIn(a)
+  const second = (await refresh(a, first.refresh_token)).json<TokenResponse>()
+  t.equal((await logOut(b, second.access_token)).statusCode, 200)
+  for (const { access_token } of [first, second]) {
+    t.strictSame(await present(c, access_token), { status: 401, code: 'TOKEN_REVOKED' })
+  }
+  t.equal(codeOf(await refresh(a, first.refresh_token)), 'REFRESH_TOKEN_INVALID')
+})
+
+t.test('a revocation is recorded for longer than any token it concerns', async (t) => {
+  const { access_token } = await logIn(a)
+  const claims = JSON.parse(Buffer.from(access_token.split('.')[1]!, 'base64url').toString()) as Record<string, string>
+  await logOut(a, access_token)
+  const { rows } = await a.pg.query<{ kind: string; seconds: number }>(
+    `SELECT kind, extract(epoch FROM expires_at - now())::int AS seconds FROM revocations
+     WHERE id = ANY($1) ORDER BY kind`,
+    [[claims.jti, claims.sid]]
+  )
+  t.strictSame(
+    rows.map(({ kind }) => kind),
+    ['jti', 'sid']
+  )
+  for (const { seconds } of rows) t.ok(seconds >= 900 + 110 && seconds <= 900 + 120, `${seconds} s`)
+})
+
+t.test('a stolen token that is presented again and again is published once', async (t) => {
+  const first = await logIn(a)
+  await refresh(a, first.refresh_token)
+  await age(11)
+  const before = await a.redis.xlen('denylist:log')
+  for (let i = 0; i < 5; i++)
+    t.equal(codeOf(await refresh(replicas[i % 3]!, first.refresh_token)), 'REFRESH_TOKEN_REUSED')
+  t.equal((await a.redis.xlen('denylist:log')) - before, 1)
 })
 
 t.test('the grandparent is theft also within the ten seconds', async (t) => {

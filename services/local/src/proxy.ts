@@ -81,8 +81,9 @@ class Rotation {
 
 /** Headers as a replica may trust them: what the client says about its address and its request's id is replaced. */
 function forwardedHeaders(request: FastifyRequest, headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  const { forwarded, 'x-forwarded-host': forwardedHost, ...rest } = headers
-  void [forwarded, forwardedHost]
+  // The last two concern the connection to the client, and undici refuses to send them.
+  const { forwarded, 'x-forwarded-host': forwardedHost, expect, 'keep-alive': keepAlive, ...rest } = headers
+  void [forwarded, forwardedHost, expect, keepAlive]
   return {
     ...rest,
     // reply-from has put the replica's address here.
@@ -124,6 +125,8 @@ function forward(
       },
       onResponse: (_request, _reply, response) => {
         const { stream } = response as unknown as { stream: Readable }
+        // Those of the replica's connection, not of the client's.
+        for (const name of ['connection', 'keep-alive']) reply.removeHeader(name)
         // A replica that is closing says 503: the next one may do better.
         if (reply.statusCode === 503 && isRepeatable(request.method) && tried.size < rotation.replicas.length) {
           stream.destroy()

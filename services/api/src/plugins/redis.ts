@@ -23,8 +23,9 @@ export const redis = fp<{ url: string }>(
     })
     let lastError: Error | undefined
     client.on('error', (error: Error) => {
-      // ioredis repeats it at each attempt; the log wants to know once.
-      if (lastError?.message !== error.message) app.log.warn({ err: error }, 'no connection to Redis')
+      // ioredis repeats it at each attempt; the log wants to know once. Its message only: the error of a refused AUTH
+      // carries the password.
+      if (lastError?.message !== error.message) app.log.warn({ reason: error.message }, 'no connection to Redis')
       lastError = error
     })
     client.on('ready', () => {

@@ -123,7 +123,8 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
 
       const revocations = await endReusedSession(app.pg, grant)
       if (revocations === undefined) throw new RefreshTokenInvalid('its session has ended')
-      await app.denylist.publish(revocations)
+      // A token that is presented again and again must not be appended again and again. (A sid is nobody's jti.)
+      if (!(await app.denylist.isRevoked({ jti: grant.sid, sid: grant.sid }))) await app.denylist.publish(revocations)
       throw new RefreshTokenReused()
     }
   )
