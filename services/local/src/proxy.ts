@@ -127,7 +127,7 @@ function forward(
         const { stream } = response as unknown as { stream: Readable }
         // Those of the replica's connection, not of the client's.
         for (const name of ['connection', 'keep-alive']) reply.removeHeader(name)
-        // A replica that is closing says 503: the next one may do better.
+        // One replica may be cut off from what another still reaches.
         if (reply.statusCode === 503 && isRepeatable(request.method) && tried.size < rotation.replicas.length) {
           stream.destroy()
           for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)

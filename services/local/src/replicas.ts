@@ -16,7 +16,7 @@ export interface Upstream {
 export interface ReplicaOptions {
   /** `REPLICA_NAME`, and the prefix of its lines. */
   name: string
-  /** Its whole environment but for HOST, PORT, REPLICA_NAME and EXIT_WITH_PARENT. */
+  /** Its whole environment but for HOST, PORT and REPLICA_NAME. */
   env: NodeJS.ProcessEnv
   /** Default: a free one. */
   port?: number
@@ -61,7 +61,7 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
   const port = options.port ?? (await freePort())
   const url = `http://127.0.0.1:${port}`
   const stopping = new AbortController()
-  const env = { ...options.env, HOST: '127.0.0.1', PORT: String(port), REPLICA_NAME: name, EXIT_WITH_PARENT: '1' }
+  const env = { ...options.env, HOST: '127.0.0.1', PORT: String(port), REPLICA_NAME: name }
 
   const start = (): Promise<Child> =>
     startChild(process.execPath, [options.script ?? apiServer], {

@@ -10,7 +10,7 @@ import { until } from './waiting.js'
 const STUB = `
   import { createServer } from 'node:http'
   import { existsSync, writeFileSync } from 'node:fs'
-  const { HOST, PORT, REPLICA_NAME, EXIT_WITH_PARENT, STUB, STUB_FLAG, SECRET } = process.env
+  const { HOST, PORT, REPLICA_NAME, STUB, STUB_FLAG, SECRET } = process.env
   if (STUB === 'refuses') { console.error('JWT_KEYS is missing'); process.exit(1) }
   if (STUB === 'crashes once more' && existsSync(STUB_FLAG)) process.exit(7)
   process.on('SIGTERM', () => { if (STUB !== 'ignores SIGTERM') process.exit(0) })
@@ -19,7 +19,7 @@ const STUB = `
   createServer((request, response) => {
     if (request.url === '/die') { if (STUB_FLAG) writeFileSync(STUB_FLAG, ''); process.exit(7) }
     response.statusCode = STUB === 'never ready' && request.url === '/health/ready' ? 503 : 200
-    response.end(JSON.stringify({ name: REPLICA_NAME, EXIT_WITH_PARENT, SECRET, connected: process.connected }))
+    response.end(JSON.stringify({ name: REPLICA_NAME, SECRET, connected: process.connected }))
   }).listen(Number(PORT), HOST)
 `
 
@@ -31,7 +31,6 @@ t.test('is given its name, its port and the environment', async (t) => {
   t.teardown(() => replica.stop())
   t.match(JSON.parse((await askHttp(replica.url)).body), {
     name: 'api-7',
-    EXIT_WITH_PARENT: '1',
     SECRET: 's',
     connected: true
   })
