@@ -17,6 +17,10 @@ const Environment = Type.Object({
   HOST: Type.String({ minLength: 1, default: '0.0.0.0' }),
   PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 3000 }),
   REPLICA_NAME: Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$', default: hostname() }),
+  LOGIN_LIMIT_PER_ACCOUNT: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 10 }),
+  LOGIN_LIMIT_PER_ADDRESS: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 100 }),
+  MAX_SESSIONS_PER_USER: Type.Integer({ minimum: 0, maximum: 1000, default: 0 }),
+  SESSION_OVERFLOW: Type.Enum(['evict-oldest', 'refuse'], { default: 'evict-oldest' }),
   REVOCATION_MODE: Type.Enum(['direct'], { default: 'direct' }),
   TRUST_PROXY: Type.String({ default: '' }),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { default: 'info' }),
@@ -37,6 +41,10 @@ const expectations: Record<keyof Environment, string> = {
   HOST: 'an address to listen on',
   PORT: 'a port number, 0 to 65535',
   REPLICA_NAME: '1 to 64 letters, digits, dots, dashes or underscores',
+  LOGIN_LIMIT_PER_ACCOUNT: 'attempts a minute, 0 (no limit) to 1000000',
+  LOGIN_LIMIT_PER_ADDRESS: 'attempts a minute, 0 (no limit) to 1000000',
+  MAX_SESSIONS_PER_USER: 'a whole number, 0 (no limit) to 1000',
+  SESSION_OVERFLOW: 'evict-oldest or refuse',
   REVOCATION_MODE: 'direct',
   TRUST_PROXY: 'addresses or CIDR ranges of the balancer, separated by commas, or loopback, linklocal, uniquelocal',
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent',
@@ -58,6 +66,11 @@ export interface Config {
   host: string
   port: number
   replicaName: string
+  /** Attempts a minute, over all replicas; 0: no limit. */
+  loginLimits: { perAccount: number; perAddress: number }
+  /** 0: no limit. */
+  maxSessionsPerUser: number
+  sessionOverflow: 'evict-oldest' | 'refuse'
   trustProxy: string[]
   logLevel: string
   shutdownGraceMs: number
@@ -149,6 +162,9 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     host: env.HOST,
     port: env.PORT,
     replicaName: env.REPLICA_NAME,
+    loginLimits: { perAccount: env.LOGIN_LIMIT_PER_ACCOUNT, perAddress: env.LOGIN_LIMIT_PER_ADDRESS },
+    maxSessionsPerUser: env.MAX_SESSIONS_PER_USER,
+    sessionOverflow: env.SESSION_OVERFLOW,
     trustProxy: trustProxy ?? [],
     logLevel: env.LOG_LEVEL,
     shutdownGraceMs: env.SHUTDOWN_GRACE_MS,

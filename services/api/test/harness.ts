@@ -24,7 +24,14 @@ export interface Backends {
 export async function startBackends(t: Test): Promise<Backends> {
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()])
   t.teardown(() => Promise.all([postgres.stop(), redis.stop()]))
-  const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url, JWT_KEYS: newKeyRing() }
+  const env = {
+    DATABASE_URL: postgres.url,
+    REDIS_URL: redis.url,
+    JWT_KEYS: newKeyRing(),
+    // Tests log in as often as they like; those of the limits set their own.
+    LOGIN_LIMIT_PER_ACCOUNT: '0',
+    LOGIN_LIMIT_PER_ADDRESS: '0'
+  }
   const migration = await runProgram('migrate.js', env)
   if (migration.code !== 0) throw new Error(migration.output)
   return { postgres, redis, env }
