@@ -5,6 +5,7 @@ import fastify, { LogController, type FastifyInstance, type FastifyServerOptions
 import type { Config } from './config.js'
 import { answerBrokenRequest, handleErrors } from './errors.js'
 import { authenticate } from './plugins/authenticate.js'
+import { cookies } from './plugins/cookies.js'
 import { denylist } from './plugins/denylist.js'
 import { docs } from './plugins/docs.js'
 import { drain } from './plugins/drain.js'
@@ -15,6 +16,7 @@ import { servedBy } from './plugins/served-by.js'
 import { tokens } from './plugins/tokens.js'
 import { auth } from './routes/auth.js'
 import { health } from './routes/health.js'
+import { sessions } from './routes/sessions.js'
 import { users } from './routes/users.js'
 import { whoami } from './routes/whoami.js'
 
@@ -56,11 +58,17 @@ export async function buildApp(
   await app.register(redis, { url: config.redisUrl })
   await app.register(tokens, { keyRing, issuer, audience, replicaName })
   await app.register(denylist)
+  await app.register(cookies)
   await app.register(authenticate)
 
   await app.register(health, { replicaName })
   await app.register(users)
-  await app.register(auth, { accessTokenTtlSeconds, refreshTokenTtlSeconds })
+  await app.register(auth, {
+    accessTokenTtlSeconds,
+    refreshTokenTtlSeconds,
+    sessionLimit: { max: config.maxSessionsPerUser, overflow: config.sessionOverflow }
+  })
+  await app.register(sessions)
   await app.register(whoami, { replicaName })
   return app
 }

@@ -38,6 +38,23 @@ export const AuthorizationMalformed = createError(
   'The Authorization header must be: Bearer <token>',
   400
 )
+export const CookieMalformed = createError('COOKIE_MALFORMED', 'There is more than one cookie %s', 400)
+export const RefreshTokenMissing = createError(
+  'REFRESH_TOKEN_MISSING',
+  'This needs a refresh token: refresh_token in the body, or its cookie',
+  400
+)
+export const CrossSiteRefused = createError(
+  'CROSS_SITE_REFUSED',
+  'With a cookie this is for pages of this origin only, as Sec-Fetch-Site or Origin must say',
+  403
+)
+export const SessionNotFound = createError('SESSION_NOT_FOUND', 'There is no such session of yours', 404)
+export const SessionLimitReached = createError(
+  'SESSION_LIMIT_REACHED',
+  'There are as many sessions as this user may have: end one of them first',
+  409
+)
 export const UsernameTaken = createError('USERNAME_TAKEN', 'This username is taken', 409)
 export const RevocationUnknown = createError(
   'REVOCATION_UNKNOWN',

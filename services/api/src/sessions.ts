@@ -1,21 +1,75 @@
 import type { PostgresDb } from '@fastify/postgres'
+import type { ClientBase } from 'pg'
 import { recordRevocations } from './denylist/records.js'
 import { revocationOfSession, type Revocation } from './denylist/denylist.js'
+import { CredentialsInvalid, SessionLimitReached } from './errors.js'
 import type { RefreshGrant } from './refresh-tokens.js'
+import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './tokens.js'
 
 /** How long the token just exchanged still gives the same successor: for two tabs, or an answer that was lost. */
 export const REUSE_GRACE_SECONDS = 10
 
 type Postgres = Pick<PostgresDb, 'query' | 'transact'>
+type Client = Pick<ClientBase, 'query'>
 
-/** Starts a session: one login on one device. */
-export async function startSession(pg: Postgres, userId: string, ttlSeconds: number): Promise<RefreshGrant> {
-  const { rows } = await pg.query<RefreshGrant>(
-    `INSERT INTO sessions (user_id, expires_at) VALUES ($1, now() + make_interval(secs => $2))
+export interface NewSession {
+  /** How long it may go without a refresh. */
+  ttlSeconds: number
+  userAgent: string | undefined
+}
+
+export interface SessionLimit {
+  /** 0: no limit. */
+  max: number
+  /** What a login does that would exceed it: end the oldest sessions, or be refused. */
+  overflow: 'evict-oldest' | 'refuse'
+}
+
+/**
+ * Starts a session: one login on one device. The user's row is locked, so that of any number of logins at once, on any
+ * replicas, each sees the sessions of those before it; and one whose password was changed since it was compared is
+ * refused, or the session would survive the change.
+ *
+ * @returns the grant, and what has to be published before it is handed out: the sessions that had to make room
+ * @throws CredentialsInvalid (401), SessionLimitReached (409)
+ */
+export async function startSession(
+  pg: Postgres,
+  user: { id: string; passwordHash: string },
+  session: NewSession,
+  { max, overflow }: SessionLimit
+): Promise<{ grant: RefreshGrant; revocations: Revocation[] }> {
+  if (max === 0) return { grant: await insertSession(pg, user, session), revocations: [] }
+
+  return pg.transact(async (client) => {
+    await client.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [user.id])
+    const { rows: newest } = await client.query<{ id: string }>(
+      `SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()
+       ORDER BY created_at DESC, id LIMIT $2`,
+      [user.id, max]
+    )
+    const full = newest.length >= max
+    if (full && overflow === 'refuse') throw new SessionLimitReached()
+    const kept = newest.slice(0, max - 1).map(({ id }) => id)
+    const revocations = full ? await endSessionsExcept(client, user.id, kept) : []
+    return { grant: await insertSession(client, user, session), revocations }
+  })
+}
+
+async function insertSession(
+  client: Client,
+  { id, passwordHash }: { id: string; passwordHash: string },
+  { ttlSeconds, userAgent }: NewSession
+): Promise<RefreshGrant> {
+  const { rows } = await client.query<RefreshGrant>(
+    `WITH locked AS (SELECT id FROM users WHERE id = $1 AND password_hash = $2 FOR NO KEY UPDATE)
+     INSERT INTO sessions (user_id, user_agent, created_at, expires_at)
+     SELECT id, $3, clock_timestamp(), now() + make_interval(secs => $4) FROM locked
      RETURNING id AS sid, generation`,
-    [userId, ttlSeconds]
+    [id, passwordHash, userAgent?.slice(0, 256), ttlSeconds]
   )
-  return rows[0]!
+  if (rows[0] === undefined) throw new CredentialsInvalid()
+  return rows[0]
 }
 
 export interface RotatedSession extends RefreshGrant {
@@ -55,25 +109,119 @@ export async function rotateSession(
  */
 export function endReusedSession(pg: Postgres, { sid, generation }: RefreshGrant): Promise<Revocation[] | undefined> {
   return pg.transact(async (client) => {
-    const { rowCount } = await client.query(
+    const { rows } = await client.query<EndedSession>(
       `UPDATE sessions SET ended_at = coalesce(ended_at, now()), reused = true
-       WHERE id = $1 AND generation > $2 AND expires_at > now() AND (ended_at IS NULL OR reused)`,
+       WHERE id = $1 AND generation > $2 AND expires_at > now() AND (ended_at IS NULL OR reused)
+       RETURNING id, ended_at AS "endedAt"`,
       [sid, generation]
     )
-    if (rowCount === 0) return undefined
-    const revocations = [revocationOfSession(sid)]
-    await recordRevocations(client, revocations)
-    return revocations
+    return rows.length > 0 ? recordEnded(client, rows) : undefined
   })
 }
 
 /**
  * Ends a session and records what that revokes, in one transaction. A refresh of the same session either came first,
  * and its access token is revoked with the session, or waits for the row and finds that the session has ended.
+ * Safe to repeat, and then revokes the same.
+ *
+ * @param revocations what is to be revoked beside the session
+ * @returns what has to be published, or undefined where the user has no such session
  */
-export async function endSession(pg: Postgres, sid: string, revocations: Revocation[]): Promise<void> {
-  await pg.transact(async (client) => {
-    await client.query(`UPDATE sessions SET ended_at = now() WHERE id = $1 AND ended_at IS NULL`, [sid])
-    await recordRevocations(client, revocations)
+export function endSession(
+  pg: Postgres,
+  userId: string,
+  sid: string,
+  revocations: readonly Revocation[] = []
+): Promise<Revocation[] | undefined> {
+  return pg.transact(async (client) => {
+    const { rows } = await client.query<EndedSession>(
+      `UPDATE sessions SET ended_at = coalesce(ended_at, now()) WHERE id = $1 AND user_id = $2
+       RETURNING id, ended_at AS "endedAt"`,
+      [sid, userId]
+    )
+    return rows.length > 0 ? recordEnded(client, rows, revocations) : undefined
   })
+}
+
+/**
+ * Ends all sessions of a user. A login at the same time either came first, and its session ends, or starts afterwards.
+ *
+ * @returns what has to be published
+ */
+export function endSessions(pg: Postgres, userId: string): Promise<Revocation[]> {
+  return pg.transact(async (client) => {
+    await client.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [userId])
+    return endSessionsExcept(client, userId, [])
+  })
+}
+
+/**
+ * Replaces a password and ends every session but one.
+ *
+ * @param hashes the one that the old password was compared with, and the new one; the same where it is only to be repeated
+ * @returns what has to be published
+ * @throws CredentialsInvalid (401) where the password has been changed meanwhile
+ */
+export function changePassword(
+  pg: Postgres,
+  userId: string,
+  hashes: { from: string; to: string },
+  keptSid: string
+): Promise<Revocation[]> {
+  return pg.transact(async (client) => {
+    const { rowCount } = await client.query(
+      'UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2',
+      [userId, hashes.from, hashes.to]
+    )
+    if (rowCount === 0) throw new CredentialsInvalid()
+    return endSessionsExcept(client, userId, [keptSid])
+  })
+}
+
+/**
+ * Ends the sessions of a user whose row is locked. Those that ended a while ago are named again for as long as their
+ * access tokens may be alive: whoever ended them may have failed to publish it. So this too is safe to repeat.
+ */
+async function endSessionsExcept(client: Client, userId: string, kept: readonly string[]): Promise<Revocation[]> {
+  const { rows } = await client.query<EndedSession>(
+    `UPDATE sessions SET ended_at = coalesce(ended_at, now())
+     WHERE user_id = $1 AND id <> ALL ($2::uuid[])
+       AND coalesce(ended_at, expires_at) > now() - make_interval(secs => $3)
+     RETURNING id, ended_at AS "endedAt"`,
+    [userId, kept, MAX_ACCESS_TOKEN_TTL_SECONDS]
+  )
+  return recordEnded(client, rows)
+}
+
+interface EndedSession {
+  id: string
+  endedAt: Date
+}
+
+async function recordEnded(
+  client: Client,
+  sessions: readonly EndedSession[],
+  others: readonly Revocation[] = []
+): Promise<Revocation[]> {
+  const revocations = [...others, ...sessions.map(({ id, endedAt }) => revocationOfSession(id, endedAt))]
+  await recordRevocations(client, revocations)
+  return revocations
+}
+
+export interface Session {
+  id: string
+  createdAt: Date
+  refreshedAt: Date
+  userAgent: string | null
+}
+
+/** The live sessions of a user, those used last first, a hundred at the most. */
+export async function findSessions(pg: Client, userId: string): Promise<Session[]> {
+  const { rows } = await pg.query<Session>(
+    `SELECT id, created_at AS "createdAt", rotated_at AS "refreshedAt", user_agent AS "userAgent" FROM sessions
+     WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()
+     ORDER BY rotated_at DESC, id LIMIT 100`,
+    [userId]
+  )
+  return rows
 }

@@ -36,6 +36,14 @@ export async function findCredentials(
   return rows[0]
 }
 
+export async function findPasswordHash(pg: Postgres, id: string): Promise<string | undefined> {
+  const { rows } = await pg.query<{ passwordHash: string }>(
+    `SELECT password_hash AS "passwordHash" FROM users WHERE id = $1`,
+    [id]
+  )
+  return rows[0]?.passwordHash
+}
+
 export async function findUser(pg: Postgres, id: string): Promise<User | undefined> {
   const { rows } = await pg.query<User>(`SELECT id, username, created_at AS "createdAt" FROM users WHERE id = $1`, [id])
   return rows[0]

@@ -179,18 +179,15 @@ t.test('the OpenAPI document is made from the routes', async (t) => {
     '/health/live',
     '/health/ready',
     '/me',
+    '/me/password',
+    '/me/sessions',
+    '/me/sessions/{id}',
     '/users',
     '/whoami'
   ])
-  t.strictSame(document.paths['/whoami']?.get?.security, [{ accessToken: [] }])
-  t.strictSame(Object.keys(document.paths['/auth/login']?.post?.responses ?? {}), [
-    '200',
-    '400',
-    '401',
-    '413',
-    '415',
-    '503'
-  ])
+  t.strictSame(document.paths['/whoami']?.get?.security, [{ accessToken: [] }, { accessCookie: [] }])
+  const statuses = Object.keys(document.paths['/auth/login']?.post?.responses ?? {})
+  for (const status of ['200', '400', '401', '413', '415', '503']) t.ok(statuses.includes(status), status)
   t.equal((await app.inject({ url: '/docs/' })).statusCode, 200)
 })
 

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { startRedis, findBinary } from '@one-secret/local'
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { LOG, createDirectDenylist } from '../src/denylist/direct.js'
+import { append, GENERATION, LOG } from '../src/denylist/append.js'
+import { createDirectDenylist } from '../src/denylist/direct.js'
 import type { Revocation } from '../src/denylist/denylist.js'
 
 const MINUTE = 60_000
@@ -25,7 +26,8 @@ for (const kind of ['binary', 'embedded'] as const) {
       commandTimeout: 200
     })
     t.teardown(() => redis.disconnect())
-    const denylist = createDirectDenylist(redis)
+    const denylist = createDirectDenylist(redis, () => Promise.reject(new Error('there is nothing to restore from')))
+    await redis.set(GENERATION, 'of this test')
     const nobody = { jti: randomUUID(), sid: randomUUID() }
 
     t.test('a token nobody revoked is not revoked', async (t) => {
@@ -64,11 +66,25 @@ for (const kind of ['binary', 'embedded'] as const) {
       )
     })
 
-    t.test('publishing again is harmless', async (t) => {
+    t.test('publishing again costs nothing', async (t) => {
       const token = revocation('jti')
       await denylist.publish([token])
-      await denylist.publish([token])
+      const length = await redis.xlen(LOG)
+      t.match(await denylist.publish([token]), { revoked: [{ kind: 'jti', id: token.id }] })
+      t.equal(await redis.xlen(LOG), length)
       t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), true)
+    })
+
+    t.test('without a generation nobody knows, and nothing is appended', async (t) => {
+      const token = revocation('jti')
+      await redis.del(GENERATION)
+      await t.rejects(async () => denylist.isRevoked(nobody), { code: 'REVOCATION_UNKNOWN', statusCode: 503 })
+      await t.rejects(denylist.publish([token]), { code: 'REVOCATION_PENDING', statusCode: 503 })
+      t.equal(await denylist.isReady(), false)
+      t.equal(await append(redis, GENERATION, [token]), false)
+      await redis.set(GENERATION, 'of this test')
+      t.equal(await denylist.isReady(), true)
+      t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), false)
     })
 
     t.test('a revocation is forgotten when it expires', async (t) => {

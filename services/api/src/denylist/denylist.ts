@@ -1,3 +1,4 @@
+import { Type, type Static } from 'typebox'
 import { MAX_ACCESS_TOKEN_TTL_SECONDS, type AccessClaims } from '../tokens.js'
 
 /** What is taken back: one token by its `jti`, or by its `sid` a session with every access token it ever got. */
@@ -9,14 +10,18 @@ export interface Revocation {
 }
 
 /** What a client is told when a revocation is final. */
-export interface Receipt {
-  revoked: Pick<Revocation, 'kind' | 'id'>[]
-  /** The replicas that confirmed it by name. Empty where every replica asks Redis at each request. */
-  acknowledgedBy: string[]
-  /** How long the call waited for the replicas, and how long it would have waited at the most, in milliseconds. */
-  waitedMs: number
-  boundMs: number
-}
+export const Receipt = Type.Object(
+  {
+    revoked: Type.Array(Type.Object({ kind: Type.Enum(['jti', 'sid']), id: Type.String() })),
+    acknowledgedBy: Type.Array(Type.String(), {
+      description: 'The replicas that confirmed it; empty where each asks Redis at every request'
+    }),
+    waitedMs: Type.Number({ description: 'How long the call waited for the replicas' }),
+    boundMs: Type.Number({ description: 'How long it would have waited at the most' })
+  },
+  { description: 'From now on no replica accepts what has been revoked' }
+)
+export type Receipt = Static<typeof Receipt>
 
 /** The one thing a stateless token cannot do, being taken back, kept apart from everything else. */
 export interface Denylist {
@@ -32,7 +37,9 @@ export interface Denylist {
    *
    * @throws RevocationPending (503)
    */
-  publish(revocations: Revocation[]): Promise<Receipt>
+  publish(revocations: readonly Revocation[]): Promise<Receipt>
+  /** Whether it can answer at the moment: false where Redis is there but has lost its data, which it then mends. */
+  isReady(): Promise<boolean>
 }
 
 /**
@@ -49,9 +56,12 @@ export const revocationOfToken = ({ jti, exp }: AccessClaims): Revocation => ({
   expiresAt: inSeconds(exp)
 })
 
-/** Counts on the longest life that can be configured, not on the one that is: an earlier configuration may have issued. */
-export const revocationOfSession = (sid: string): Revocation => ({
+/**
+ * Of a session that ended at that moment. Counts on the longest life that can be configured, not on the one that is: an
+ * earlier configuration may have issued.
+ */
+export const revocationOfSession = (sid: string, endedAt: Date): Revocation => ({
   kind: 'sid',
   id: sid,
-  expiresAt: inSeconds(Date.now() / 1000 + MAX_ACCESS_TOKEN_TTL_SECONDS)
+  expiresAt: inSeconds(endedAt.getTime() / 1000 + MAX_ACCESS_TOKEN_TTL_SECONDS)
 })

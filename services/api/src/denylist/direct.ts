@@ -1,56 +1,49 @@
 import type { Redis } from 'ioredis'
 import { RevocationPending, RevocationUnknown } from '../errors.js'
-import type { Denylist, Revocation } from './denylist.js'
-
-/** The log of revocations, oldest first: what a replica that keeps its own copy follows. */
-export const LOG = 'denylist:log'
-
-/**
- * Appends to the log and sets the keys, all of it or nothing: what fails in a script ends it, while a MULTI would carry
- * on. No replica may learn of a revocation that another cannot see. The log is trimmed by Redis' own clock, which made
- * its ids; entries are kept for an hour, more than any token and any revocation lives.
- *
- * KEYS: the log, then a key for each revocation. ARGV: kind, id and expiry in milliseconds since 1970, for each.
- */
-const APPEND = `
-  local oldest = (redis.call('TIME')[1] - 3600) * 1000
-  for i = 2, #KEYS do
-    local kind, id, expires = unpack(ARGV, 3 * i - 5, 3 * i - 3)
-    redis.call('XADD', KEYS[1], 'MINID', '~', string.format('%.0f', oldest), '*', 'kind', kind, 'id', id, 'expires', expires)
-  end
-  for i = 2, #KEYS do
-    redis.call('SET', KEYS[i], 1, 'PXAT', ARGV[3 * i - 3])
-  end`
+import { within } from '../within.js'
+import { append, GENERATION, keyOf } from './append.js'
+import type { Denylist } from './denylist.js'
 
 /** The bound of a look-up, in milliseconds: a request waits no longer to learn whether its token has been revoked. */
 const LOOK_UP_MS = 200
 
-const keyOf = ({ kind, id }: Pick<Revocation, 'kind' | 'id'>): string => `denylist:${kind}:${id}`
+/** How long a revocation waits for a Redis that has lost its data to be filled again, in milliseconds. */
+const RESTORE_MS = 2000
 
 /**
  * The denylist in its plain form: every replica asks Redis at every request, with one command. So a revocation is
- * final on all of them once Redis has it, and a Redis that does not answer means that nobody knows.
+ * final on all of them once Redis has it, and a Redis that does not answer, or has lost its data, means that nobody
+ * knows.
+ *
+ * @param restore fills Redis where it has lost its data
  */
-export function createDirectDenylist(redis: Redis): Denylist {
+export function createDirectDenylist(redis: Redis, restore: () => Promise<void>): Denylist {
+  // Nobody waits for it here: whoever comes next finds it done, or begins it again. It has logged why it failed.
+  const restoreInBackground = (): void => void restore().catch(() => undefined)
+
   return {
     async isRevoked({ jti, sid }) {
+      let generation, token, session
       try {
-        const found = await within(
-          LOOK_UP_MS,
-          redis.exists(keyOf({ kind: 'jti', id: jti }), keyOf({ kind: 'sid', id: sid }))
-        )
-        return found > 0
+        const keys = [GENERATION, keyOf({ kind: 'jti', id: jti }), keyOf({ kind: 'sid', id: sid })]
+        ;[generation, token, session] = await within(LOOK_UP_MS, redis.mget(keys))
       } catch (cause) {
         throw Object.assign(new RevocationUnknown(), { cause })
       }
+      if (generation === null) {
+        restoreInBackground()
+        throw Object.assign(new RevocationUnknown(), { cause: new Error('Redis has lost the denylist') })
+      }
+      return token !== null || session !== null
     },
 
     async publish(revocations) {
       const started = performance.now()
-      const keys = [LOG, ...revocations.map(keyOf)]
-      const entries = revocations.flatMap(({ kind, id, expiresAt }) => [kind, id, expiresAt.getTime()])
       try {
-        await redis.eval(APPEND, keys.length, ...keys, ...entries)
+        if (!(await append(redis, GENERATION, revocations))) {
+          await within(RESTORE_MS, restore())
+          if (!(await append(redis, GENERATION, revocations))) throw new Error('Redis has lost the denylist again')
+        }
       } catch (cause) {
         throw Object.assign(new RevocationPending(), { cause })
       }
@@ -60,17 +53,12 @@ export function createDirectDenylist(redis: Redis): Denylist {
         waitedMs: Math.round((performance.now() - started) * 10) / 10,
         boundMs: 0
       }
+    },
+
+    async isReady() {
+      if ((await redis.exists(GENERATION)) === 1) return true
+      restoreInBackground()
+      return false
     }
   }
-}
-
-/**
- * Rejects when the bound has passed. Where it was this process that had no time, the reply may have arrived: the event
- * loop looks at its timers before it reads, so what is there is read first.
- */
-function within<T>(ms: number, reply: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => setImmediate(() => reject(new Error(`no reply within ${ms} ms`))), ms)
-    reply.then(resolve, reject).finally(() => clearTimeout(timer))
-  })
 }

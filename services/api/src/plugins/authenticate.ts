@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { ACCESS_COOKIE, readCookie, requireSameOrigin } from '../cookies.js'
 import { AuthorizationMalformed, TokenMissing, TokenRevoked } from '../errors.js'
 import type { AccessClaims } from '../tokens.js'
 
@@ -11,28 +12,45 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The verified claims. Only there behind `onRequest: app.authenticate`. */
     token: AccessClaims
+    /** How the access token came. Only there behind `onRequest: app.authenticate`. */
+    transport: 'header' | 'cookie'
   }
 }
 
+/** Methods that change nothing (RFC 9110 §9.2.1). */
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * The token of the Authorization header or, where there is no such header, of the cookie: the header is what the client
+ * chose to send, and a browser adds the cookie by itself. A bad header is refused, whatever stands in the cookie.
+ */
 export const authenticate = fp(
   async (app) => {
     app.decorateRequest('token')
+    app.decorateRequest('transport')
     app.decorate('authenticate', async (request: FastifyRequest) => {
-      const claims = app.tokens.verify(bearerToken(request))
+      let token = bearerToken(request)
+      request.transport = token === undefined ? 'cookie' : 'header'
+      if (token === undefined) {
+        token = readCookie(request, ACCESS_COOKIE)
+        if (token === undefined) throw new TokenMissing()
+        if (!SAFE.has(request.method)) requireSameOrigin(request)
+      }
+      const claims = app.tokens.verify(token)
       if (await app.denylist.isRevoked(claims)) throw new TokenRevoked()
       request.token = claims
     })
   },
-  { name: 'authenticate', dependencies: ['tokens', 'denylist'] }
+  { name: 'authenticate', dependencies: ['tokens', 'denylist', 'cookies'] }
 )
 
 /**
- * The token of `Authorization: Bearer <token>` (RFC 6750 §2.1).
+ * The token of `Authorization: Bearer <token>` (RFC 6750 §2.1), undefined where there is no such header.
  *
- * @throws TokenMissing (401) without one, AuthorizationMalformed (400) where the header cannot be read in one way only
+ * @throws TokenMissing (401) with another scheme, AuthorizationMalformed (400) where it cannot be read in one way only
  */
-function bearerToken({ raw, headers: { authorization } }: FastifyRequest): string {
-  if (authorization === undefined) throw new TokenMissing()
+function bearerToken({ raw, headers: { authorization } }: FastifyRequest): string | undefined {
+  if (authorization === undefined) return undefined
   // Node keeps the first of two; a proxy may have kept, or looked at, the other.
   if (raw.rawHeaders.filter((name, i) => i % 2 === 0 && /^authorization$/i.test(name)).length > 1) {
     throw new AuthorizationMalformed()

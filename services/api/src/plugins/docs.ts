@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
+import { ACCESS_COOKIE } from '../cookies.js'
 
 /** OpenAPI 3.1 made from the routes' own schemas, at /openapi.json, and a page to read and try it, at /docs. */
 export const docs = fp(
@@ -17,11 +18,15 @@ export const docs = fp(
         tags: [
           { name: 'users', description: 'Who there is' },
           { name: 'auth', description: 'Tokens: issued, exchanged, taken back' },
+          { name: 'sessions', description: 'The devices of a user' },
           { name: 'stateless', description: 'Answered from the token alone' },
           { name: 'health', description: 'For the orchestrator' }
         ],
         components: {
-          securitySchemes: { accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } }
+          securitySchemes: {
+            accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+            accessCookie: { type: 'apiKey', in: 'cookie', name: ACCESS_COOKIE }
+          }
         }
       }
     })
@@ -32,4 +37,4 @@ export const docs = fp(
 )
 
 /** Marks a route in the documentation as one that needs an access token. */
-export const needsAccessToken = { security: [{ accessToken: [] }] }
+export const needsAccessToken = { security: [{ accessToken: [] }, { accessCookie: [] }] }

@@ -1,17 +1,27 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
 import { Type, type Static } from 'typebox'
-import { revocationOfSession, revocationOfToken } from '../denylist/denylist.js'
+import {
+  clearTokenCookies,
+  readCookie,
+  REFRESH_COOKIE,
+  refuseCrossSite,
+  requireSameOrigin,
+  setTokenCookies
+} from '../cookies.js'
+import { Receipt, revocationOfSession, revocationOfToken } from '../denylist/denylist.js'
 import {
   authenticatedErrors,
   CredentialsInvalid,
   ErrorBody,
   RefreshTokenInvalid,
+  RefreshTokenMissing,
   RefreshTokenReused
 } from '../errors.js'
 import { verifyPassword } from '../passwords.js'
 import { needsAccessToken } from '../plugins/docs.js'
 import type { RefreshGrant } from '../refresh-tokens.js'
-import { endReusedSession, endSession, rotateSession, startSession } from '../sessions.js'
+import { endReusedSession, endSession, rotateSession, startSession, type SessionLimit } from '../sessions.js'
 import { findCredentials } from '../users.js'
 
 /** A shorter life than the configured one may be asked for: the less a token is needed, the less it should be worth. */
@@ -24,60 +34,78 @@ const Credentials = Type.Object(
   {
     username: Type.String({ minLength: 1, maxLength: 64, pattern: '^[^\\u0000\\ud800-\\udfff]*$' }),
     password: Type.String({ minLength: 1, maxLength: 128 }),
-    expires_in: Type.Optional(ExpiresIn)
+    expires_in: Type.Optional(ExpiresIn),
+    transport: Type.Optional(
+      Type.Enum(['body', 'cookie'], {
+        default: 'body',
+        description: 'Where the tokens come back: here, or in cookies that no script can read'
+      })
+    )
   },
   { additionalProperties: false }
 )
 
-const RefreshRequest = Type.Object(
-  { refresh_token: Type.String({ minLength: 1, maxLength: 4096 }), expires_in: Type.Optional(ExpiresIn) },
-  { additionalProperties: false }
-)
+/** Without a body, or without a token in it, the token is the cookie's. */
+const RefreshRequest = Type.Union([
+  Type.Object(
+    {
+      refresh_token: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+      expires_in: Type.Optional(ExpiresIn)
+    },
+    { additionalProperties: false }
+  ),
+  Type.Null()
+])
 
 /** Named as in RFC 6749 §5.1. */
-const TokenResponse = Type.Object(
-  {
-    access_token: Type.String(),
-    token_type: Type.Literal('Bearer'),
-    expires_in: Type.Integer({ description: 'Seconds' }),
-    refresh_token: Type.String()
-  },
-  { description: 'The tokens' }
-)
+const TokensInBody = Type.Object({
+  access_token: Type.String(),
+  token_type: Type.Literal('Bearer'),
+  expires_in: Type.Integer({ description: 'Seconds' }),
+  refresh_token: Type.String()
+})
 
-const RevocationReceipt = Type.Object(
-  {
-    revoked: Type.Array(Type.Object({ kind: Type.Enum(['jti', 'sid']), id: Type.String() })),
-    acknowledgedBy: Type.Array(Type.String(), {
-      description: 'The replicas that confirmed it; empty where each asks Redis at every request'
-    }),
-    waitedMs: Type.Number(),
-    boundMs: Type.Number()
-  },
-  { description: 'From now on no replica accepts what has been revoked' }
-)
+const TokensInCookies = Type.Object({
+  transport: Type.Literal('cookie'),
+  expires_in: Type.Integer({ description: 'Seconds' })
+})
+
+const TokenResponse = Type.Union([TokensInBody, TokensInCookies], { description: 'The tokens' })
+type TokenResponse = Static<typeof TokenResponse>
 
 interface AuthOptions {
   accessTokenTtlSeconds: number
   refreshTokenTtlSeconds: number
+  sessionLimit: SessionLimit
+}
+
+interface Delivery {
+  /** Seconds that the access token is asked to live. */
+  expiresIn: number | undefined
+  transport: 'body' | 'cookie'
 }
 
 export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
   app,
-  { accessTokenTtlSeconds, refreshTokenTtlSeconds }
+  { accessTokenTtlSeconds, refreshTokenTtlSeconds, sessionLimit }
 ) => {
-  function tokenResponse(
+  function deliver(
+    reply: FastifyReply,
     userId: string,
     grant: RefreshGrant,
-    requestedTtl = accessTokenTtlSeconds
-  ): Static<typeof TokenResponse> {
-    const ttl = Math.min(requestedTtl, accessTokenTtlSeconds)
-    return {
-      access_token: app.tokens.issue({ sub: userId, sid: grant.sid }, ttl),
-      token_type: 'Bearer',
-      expires_in: ttl,
-      refresh_token: app.refreshTokens.seal(grant)
+    { expiresIn = accessTokenTtlSeconds, transport }: Delivery
+  ): TokenResponse {
+    const ttl = Math.min(expiresIn, accessTokenTtlSeconds)
+    const access = app.tokens.issue({ sub: userId, sid: grant.sid }, ttl)
+    const refresh = app.refreshTokens.seal(grant)
+    if (transport === 'body') {
+      return { access_token: access, token_type: 'Bearer', expires_in: ttl, refresh_token: refresh }
     }
+    setTokenCookies(reply, {
+      access: { value: access, maxAge: ttl },
+      refresh: { value: refresh, maxAge: refreshTokenTtlSeconds }
+    })
+    return { transport, expires_in: ttl }
   }
 
   // RFC 6749 §5.1: tokens are not for caches.
@@ -92,15 +120,30 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
         tags: ['auth'],
         summary: 'Start a session',
         body: Credentials,
-        response: { 200: TokenResponse, 400: ErrorBody, 401: ErrorBody, 413: ErrorBody, 415: ErrorBody, 503: ErrorBody }
+        response: {
+          200: TokenResponse,
+          400: ErrorBody,
+          401: ErrorBody,
+          403: ErrorBody,
+          409: ErrorBody,
+          413: ErrorBody,
+          415: ErrorBody,
+          503: ErrorBody
+        }
       }
     },
-    async ({ body }) => {
-      const credentials = await findCredentials(app.pg, body.username)
-      const known = await verifyPassword(credentials?.passwordHash, body.password)
+    async (request, reply) => {
+      const { username, password, expires_in: expiresIn, transport = 'body' } = request.body
+      if (transport === 'cookie') refuseCrossSite(request)
+      const credentials = await findCredentials(app.pg, username)
+      const known = await verifyPassword(credentials?.passwordHash, password)
       if (credentials === undefined || !known) throw new CredentialsInvalid()
-      const grant = await startSession(app.pg, credentials.id, refreshTokenTtlSeconds)
-      return tokenResponse(credentials.id, grant, body.expires_in)
+
+      const session = { ttlSeconds: refreshTokenTtlSeconds, userAgent: request.headers['user-agent'] }
+      const { grant, revocations } = await startSession(app.pg, credentials, session, sessionLimit)
+      // The sessions that made room have ended everywhere before the new one begins.
+      if (revocations.length > 0) await app.denylist.publish(revocations)
+      return deliver(reply, credentials.id, grant, { expiresIn, transport })
     }
   )
 
@@ -111,21 +154,34 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
         tags: ['auth'],
         summary: 'Exchange the refresh token for new tokens',
         description:
-          'The presented token is retired. For 10 seconds it still gives the same successor; an older one is taken for stolen, and ends the session.',
+          'The presented token is retired. For 10 seconds it still gives the same successor; an older one is taken for stolen, and ends the session. The tokens come back the way the refresh token came: in the body, or in cookies.',
         body: RefreshRequest,
-        response: { 200: TokenResponse, 400: ErrorBody, 401: ErrorBody, 413: ErrorBody, 415: ErrorBody, 503: ErrorBody }
+        response: {
+          200: TokenResponse,
+          400: ErrorBody,
+          401: ErrorBody,
+          403: ErrorBody,
+          413: ErrorBody,
+          415: ErrorBody,
+          503: ErrorBody
+        }
       }
     },
-    async ({ body }) => {
-      const grant = app.refreshTokens.open(body.refresh_token)
+    async (request, reply) => {
+      const { refresh_token: given, expires_in: expiresIn } = request.body ?? {}
+      const transport = given === undefined ? 'cookie' : 'body'
+      const token = given ?? readCookie(request, REFRESH_COOKIE)
+      if (token === undefined) throw new RefreshTokenMissing()
+      if (transport === 'cookie') requireSameOrigin(request)
+
+      const grant = app.refreshTokens.open(token)
       const session = await rotateSession(app.pg, grant, refreshTokenTtlSeconds)
-      if (session !== undefined) return tokenResponse(session.userId, session, body.expires_in)
+      if (session !== undefined) return deliver(reply, session.userId, session, { expiresIn, transport })
 
       const revocations = await endReusedSession(app.pg, grant)
-      if (revocations === undefined) throw new RefreshTokenInvalid('its session has ended')
-      // A token that is presented again and again must not be appended again and again. (A sid is nobody's jti.)
-      if (!(await app.denylist.isRevoked({ jti: grant.sid, sid: grant.sid }))) await app.denylist.publish(revocations)
-      throw new RefreshTokenReused()
+      if (revocations !== undefined) await app.denylist.publish(revocations)
+      if (transport === 'cookie') clearTokenCookies(reply)
+      throw revocations === undefined ? new RefreshTokenInvalid('its session has ended') : new RefreshTokenReused()
     }
   )
 
@@ -137,13 +193,19 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
         tags: ['auth'],
         summary: 'End this session on every replica',
         ...needsAccessToken,
-        response: { 200: RevocationReceipt, 400: ErrorBody, ...authenticatedErrors }
+        response: { 200: Receipt, 400: ErrorBody, 403: ErrorBody, ...authenticatedErrors }
       }
     },
-    async ({ token }) => {
-      const revocations = [revocationOfToken(token), revocationOfSession(token.sid)]
-      await endSession(app.pg, token.sid, revocations)
-      return app.denylist.publish(revocations)
+    async ({ token, transport }, reply) => {
+      const revoked = revocationOfToken(token)
+      const revocations = (await endSession(app.pg, token.sub, token.sid, [revoked])) ?? [
+        // Its user is gone, and the session with it: nothing is left to end but the tokens.
+        revoked,
+        revocationOfSession(token.sid, new Date())
+      ]
+      const receipt = await app.denylist.publish(revocations)
+      if (transport === 'cookie') clearTokenCookies(reply)
+      return receipt
     }
   )
 }

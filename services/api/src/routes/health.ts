@@ -8,7 +8,8 @@ const Readiness = Type.Object({
   status: Type.Enum(['ready', 'not-ready', 'draining']),
   replica: Type.String(),
   postgres: State,
-  redis: State
+  redis: State,
+  denylist: State
 })
 
 /**
@@ -36,16 +37,22 @@ export const health: FastifyPluginAsyncTypebox<{ replicaName: string }> = async 
     },
     async (_request, reply) => {
       // Both are bounded by their connection's own time-outs.
-      const [postgres, redis] = await Promise.all([state(app.pg.query('SELECT 1')), state(app.redis.ping())])
-      const up = postgres === 'up' && redis === 'up'
+      const [postgres, redis, denylist] = await Promise.all([
+        state(app.pg.query('SELECT 1').then(() => true)),
+        state(app.redis.ping().then(() => true)),
+        state(app.denylist.isReady())
+      ])
+      const up = postgres === 'up' && redis === 'up' && denylist === 'up'
       const status = app.draining ? ('draining' as const) : up ? ('ready' as const) : ('not-ready' as const)
-      return reply.code(status === 'ready' ? 200 : 503).send({ status, replica: replicaName, postgres, redis })
+      return reply
+        .code(status === 'ready' ? 200 : 503)
+        .send({ status, replica: replicaName, postgres, redis, denylist })
     }
   )
 }
 
-const state = (answer: Promise<unknown>): Promise<'up' | 'down'> =>
+const state = (answer: Promise<boolean>): Promise<'up' | 'down'> =>
   answer.then(
-    () => 'up' as const,
+    (good) => (good ? 'up' : 'down'),
     () => 'down' as const
   )

@@ -1,10 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { authenticatedErrors, ErrorBody, TokenInvalid } from '../errors.js'
-import { hashPassword } from '../passwords.js'
+import { Receipt } from '../denylist/denylist.js'
+import { authenticatedErrors, CredentialsInvalid, ErrorBody, TokenInvalid } from '../errors.js'
+import { hashPassword, verifyPassword } from '../passwords.js'
 import { needsAccessToken } from '../plugins/docs.js'
+import { changePassword } from '../sessions.js'
 import { Uuid } from '../tokens.js'
-import { createUser, findUser } from '../users.js'
+import { createUser, findPasswordHash, findUser } from '../users.js'
 
 const Username = Type.String({
   pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{1,31}$',
@@ -21,6 +23,14 @@ const NewPassword = Type.String({
 })
 
 const NewUser = Type.Object({ username: Username, password: NewPassword }, { additionalProperties: false })
+
+const PasswordChange = Type.Object(
+  {
+    old_password: Type.String({ minLength: 1, maxLength: 128, pattern: '^[^\\u0000\\ud800-\\udfff]*$' }),
+    new_password: NewPassword
+  },
+  { additionalProperties: false }
+)
 
 const CreatedUser = Type.Object({ id: Uuid, username: Type.String() }, { description: 'The user has been created' })
 
@@ -61,6 +71,36 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
       const user = await findUser(app.pg, token.sub)
       if (user === undefined) throw new TokenInvalid('its user does not exist any more')
       return { ...user, createdAt: user.createdAt.toISOString() }
+    }
+  )
+  app.put(
+    '/me/password',
+    {
+      onRequest: app.authenticate,
+      schema: {
+        tags: ['users'],
+        summary: 'Change the password, and log every other device out',
+        ...needsAccessToken,
+        body: PasswordChange,
+        response: {
+          200: Receipt,
+          400: ErrorBody,
+          403: ErrorBody,
+          413: ErrorBody,
+          415: ErrorBody,
+          ...authenticatedErrors
+        }
+      }
+    },
+    async ({ token, body }) => {
+      const from = await findPasswordHash(app.pg, token.sub)
+      if (from === undefined) throw new TokenInvalid('its user does not exist any more')
+      let to: string
+      if (await verifyPassword(from, body.old_password)) to = await hashPassword(body.new_password)
+      // Repeated, because the first call could not publish: then the new password is the one that is known already.
+      else if (await verifyPassword(from, body.new_password)) to = from
+      else throw new CredentialsInvalid()
+      return app.denylist.publish(await changePassword(app.pg, token.sub, { from, to }, token.sid))
     }
   )
 }

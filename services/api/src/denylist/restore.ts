@@ -1,0 +1,53 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Redis } from 'ioredis'
+import type { Pool } from 'pg'
+import { append, GENERATION } from './append.js'
+import { liveRevocations } from './records.js'
+
+/** How long the mark of a restore that was broken off stays in Redis, in milliseconds. */
+const MARK_LIFETIME_MS = 60_000
+
+/** KEYS: the mark, the generation. ARGV: a new generation. Returns 0 where the mark is gone. */
+const COMPLETE = `
+  if redis.call('DEL', KEYS[1]) == 0 then return 0 end
+  redis.call('SET', KEYS[2], ARGV[1], 'NX')
+  return 1`
+
+/**
+ * Fills a Redis that has lost the denylist from the record in Postgres, and then says so by a generation.
+ *
+ * Nothing is missed: a revocation is committed in Postgres before it is appended, and an append without a generation
+ * fails. So one that the restore did not read yet is appended after it. The mark stands for the Redis that the restore
+ * began with: were it wiped again half way, the restore begins anew. Several replicas may do this at once.
+ *
+ * @returns a function that restores; a second call while one is under way is the same call
+ */
+export function createRestore(pg: Pool, redis: Redis, log: FastifyBaseLogger): () => Promise<void> {
+  async function restore(): Promise<void> {
+    const started = performance.now()
+    for (;;) {
+      const mark = `denylist:restore:${randomUUID()}`
+      await redis.set(mark, 1, 'PX', MARK_LIFETIME_MS)
+      let count = 0
+      let intact = true
+      for await (const page of liveRevocations(pg)) {
+        intact = await append(redis, mark, page)
+        if (!intact) break
+        count += page.length
+      }
+      if (!intact || (await redis.eval(COMPLETE, 2, mark, GENERATION, randomUUID())) === 0) continue
+      log.warn({ count, ms: Math.round(performance.now() - started) }, 'filled the denylist in Redis from Postgres')
+      return
+    }
+  }
+
+  let underWay: Promise<void> | undefined
+  return () =>
+    (underWay ??= restore()
+      .catch((error: unknown) => {
+        log.warn({ err: error }, 'cannot fill the denylist in Redis from Postgres')
+        throw error
+      })
+      .finally(() => (underWay = undefined)))
+}
