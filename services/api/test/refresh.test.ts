@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   buildReplica,
+  claimsOf,
   logIn,
   logOut,
   newKeyRing,
@@ -30,18 +31,29 @@ t.test('a refresh token from A is exchanged at B, and the successor at C', async
   t.equal(third.statusCode, 200)
 })
 
-t.test('twenty exchanges at once over three replicas: one successor', async (t) => {
-  for (let round = 0; round < 20; round++) {
-    const { refresh_token } = await logIn(a)
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => refresh(replicas[i % 3]!, refresh_token)))
-    t.same([...new Set(answers.map(({ statusCode }) => statusCode))], [200])
-    t.equal(new Set(answers.map((answer) => answer.json<TokenResponse>().refresh_token)).size, 1, 'one successor')
-    t.equal(
-      new Set(answers.map((answer) => answer.json<TokenResponse>().access_token)).size,
-      20,
-      'each access token is its own'
-    )
+t.test('a thousand rounds of twenty exchanges at once over three replicas: one successor each', async (t) => {
+  const rounds = async (count: number): Promise<void> => {
+    const { access_token, ...login } = await logIn(a)
+    const { sid } = claimsOf(access_token)
+    let { refresh_token } = login
+    const odd: unknown[] = []
+    for (let round = 0; round < count; round++) {
+      const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => refresh(replicas[i % 3]!, refresh_token)))
+      const tokens = answers.map((answer) => answer.json<TokenResponse>())
+      const successors = new Set(tokens.map((token) => token.refresh_token))
+      const access = new Set(tokens.map((token) => token.access_token))
+      const good = answers.every(({ statusCode }) => statusCode === 200)
+      if (!good || successors.size !== 1 || access.size !== 20)
+        odd.push({ round, good, successors, access: access.size })
+      const [successor] = successors
+      if (successor === refresh_token) odd.push({ round, successor })
+      refresh_token = successor!
+    }
+    t.strictSame(odd, [])
+    const { rows } = await a.pg.query<{ generation: number }>('SELECT generation FROM sessions WHERE id = $1', [sid])
+    t.equal(rows[0]?.generation, count, 'each round moved the session on by one')
   }
+  await Promise.all(Array.from({ length: 4 }, () => rounds(250)))
 })
 
 t.test('the token just exchanged gives the same successor for ten seconds', async (t) => {
@@ -50,6 +62,17 @@ t.test('the token just exchanged gives the same successor for ten seconds', asyn
   await age(9)
   t.equal((await refresh(b, first.refresh_token)).json<TokenResponse>().refresh_token, second.refresh_token)
   t.equal((await refresh(b, second.refresh_token)).statusCode, 200, 'and the successor is still good')
+})
+
+t.test('the ten seconds run from the exchange, not from the last time that somebody used them', async (t) => {
+  const first = await logIn(a)
+  await refresh(a, first.refresh_token)
+  for (let i = 0; i < 2; i++) {
+    await age(4)
+    t.equal((await refresh(b, first.refresh_token)).statusCode, 200)
+  }
+  await age(4)
+  t.equal(codeOf(await refresh(b, first.refresh_token)), 'REFRESH_TOKEN_REUSED')
 })
 
 t.test('an older one is theft: the session ends with its access tokens, and the other sessions live on', async (t) => {
@@ -82,7 +105,7 @@ t.test('a logout ends every access token of its session, and a late refresh of i
 
 t.test('a revocation is recorded for longer than any token it concerns', async (t) => {
   const { access_token } = await logIn(a)
-  const claims = JSON.parse(Buffer.from(access_token.split('.')[1]!, 'base64url').toString()) as Record<string, string>
+  const claims = claimsOf(access_token)
   await logOut(a, access_token)
   const { rows } = await a.pg.query<{ kind: string; seconds: number }>(
     `SELECT kind, extract(epoch FROM expires_at - now())::int AS seconds FROM revocations
@@ -115,7 +138,10 @@ t.test('the grandparent is theft also within the ten seconds', async (t) => {
 
 t.test('a session that has expired is not refreshed, and not called stolen', async (t) => {
   const { refresh_token } = await logIn(a)
+  const second = (await refresh(a, refresh_token)).json<TokenResponse>()
   await a.pg.query("UPDATE sessions SET expires_at = now() - interval '1 second'")
+  t.equal(codeOf(await refresh(a, second.refresh_token)), 'REFRESH_TOKEN_INVALID')
+  await age(11)
   t.equal(codeOf(await refresh(a, refresh_token)), 'REFRESH_TOKEN_INVALID')
 })
 

@@ -1,0 +1,298 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import {
+  bearer,
+  buildReplica,
+  claimsOf,
+  logIn,
+  logOut,
+  PASSWORD,
+  present,
+  refresh,
+  signUp,
+  startBackends,
+  type TokenResponse
+} from './harness.js'
+
+const { env } = await startBackends(t)
+const build = (t: Test, settings: Record<string, string> = {}): Promise<FastifyInstance[]> =>
+  Promise.all(['a', 'b', 'c'].map((REPLICA_NAME) => buildReplica(t, { ...env, ...settings, REPLICA_NAME })))
+const replicas = await build(t)
+const [a, b, c] = replicas as [FastifyInstance, FastifyInstance, FastifyInstance]
+
+interface Session {
+  id: string
+  createdAt: string
+  refreshedAt: string
+  userAgent: string | null
+  current: boolean
+}
+
+const list = async (app: FastifyInstance, token: string): Promise<Session[]> =>
+  (await app.inject({ url: '/me/sessions', headers: bearer(token) })).json<{ sessions: Session[] }>().sessions
+
+const end = (app: FastifyInstance, token: string, id?: string) =>
+  app.inject({ method: 'DELETE', url: `/me/sessions${id === undefined ? '' : `/${id}`}`, headers: bearer(token) })
+
+const changePassword = (app: FastifyInstance, token: string, from: string, to: string) =>
+  app.inject({
+    method: 'PUT',
+    url: '/me/password',
+    headers: bearer(token),
+    payload: { old_password: from, new_password: to }
+  })
+
+const tryLogIn = (app: FastifyInstance, username: string, password = PASSWORD) =>
+  app.inject({ method: 'POST', url: '/auth/login', payload: { username, password } })
+
+const sidOf = ({ access_token }: TokenResponse): string => claimsOf(access_token).sid
+
+/** On every replica. */
+async function refusedEverywhere(t: Test, { access_token, refresh_token }: TokenResponse, what: string): Promise<void> {
+  for (const app of replicas) {
+    t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' }, what)
+  }
+  t.equal((await refresh(a, refresh_token)).statusCode, 401, what)
+}
+
+async function accepted(t: Test, { access_token }: TokenResponse, what: string): Promise<void> {
+  for (const app of replicas) t.match(await present(app, access_token), { status: 200 }, what)
+}
+
+t.test('a user sees the devices that are logged in, and which one asks', async (t) => {
+  const { username } = await signUp(a)
+  const phone = await a.inject({
+    method: 'POST',
+    url: '/auth/login',
+    headers: { 'user-agent': `Phone ${'x'.repeat(1000)}` },
+    payload: { username, password: PASSWORD }
+  })
+  const laptop = await logIn(b, username)
+  const gone = await logIn(b, username)
+  await logOut(a, gone.access_token)
+  await logIn(a)
+
+  const before = Date.now()
+  await refresh(c, phone.json<TokenResponse>().refresh_token)
+  const sessions = await list(c, laptop.access_token)
+  t.match(sessions, [
+    { id: sidOf(phone.json()), userAgent: /^Phone x{250}$/, current: false },
+    { id: sidOf(laptop), userAgent: 'lightMyRequest', current: true }
+  ])
+  t.equal(sessions.length, 2, 'neither the one that has ended, nor anybody else’s')
+  t.ok(Date.parse(sessions[0]!.refreshedAt) > Date.parse(sessions[0]!.createdAt))
+  t.ok(Math.abs(Date.parse(sessions[0]!.refreshedAt) - before) < 5000)
+})
+
+t.test('a device without a name is listed too', async (t) => {
+  const { username } = await signUp(a)
+  const response = await a.inject({
+    method: 'POST',
+    url: '/auth/login',
+    headers: { 'user-agent': '' },
+    payload: { username, password: PASSWORD }
+  })
+  t.match(await list(a, response.json<TokenResponse>().access_token), [{ current: true }])
+})
+
+t.test('one device logs another out: final on every replica, and nothing else ends', async (t) => {
+  const { username } = await signUp(a)
+  const [mine, other, third] = [await logIn(a, username), await logIn(b, username), await logIn(c, username)]
+  const response = await end(b, mine.access_token, sidOf(other))
+  t.equal(response.statusCode, 200)
+  t.match(response.json(), { revoked: [{ kind: 'sid', id: sidOf(other) }], boundMs: Number })
+  await refusedEverywhere(t, other, 'the one that was ended')
+  await accepted(t, mine, 'the one that asked')
+  await accepted(t, third, 'the third')
+
+  t.equal((await end(c, mine.access_token, sidOf(other))).statusCode, 200, 'again: the same')
+  t.equal((await end(c, mine.access_token, sidOf(mine))).statusCode, 200, 'and itself')
+  await refusedEverywhere(t, mine, 'itself')
+})
+
+t.test('nobody ends the session of somebody else', async (t) => {
+  const [mine, stranger] = [await logIn(a), await logIn(a)]
+  for (const id of [sidOf(stranger), randomUUID()]) {
+    t.match((await end(a, mine.access_token, id)).json(), { statusCode: 404, code: 'SESSION_NOT_FOUND' })
+  }
+  t.match((await end(a, mine.access_token, 'not-an-id')).json(), { statusCode: 400, code: 'VALIDATION_FAILED' })
+  await accepted(t, stranger, 'the stranger')
+})
+
+t.test('all devices at once: every access and refresh token of the user, and of nobody else', async (t) => {
+  const { username } = await signUp(a)
+  const all = await Promise.all(Array.from({ length: 9 }, (_, i) => logIn(replicas[i % 3]!, username)))
+  const rotated = (await refresh(b, all[0]!.refresh_token)).json<TokenResponse>()
+  const stranger = await logIn(a)
+  const response = await end(c, all[4]!.access_token)
+  t.equal(response.statusCode, 200)
+  t.strictSame(
+    response
+      .json<{ revoked: { id: string }[] }>()
+      .revoked.map(({ id }) => id)
+      .sort(),
+    all.map(sidOf).sort()
+  )
+  for (const tokens of [...all, rotated]) await refusedEverywhere(t, tokens, 'ended')
+  await accepted(t, stranger, 'the stranger')
+})
+
+t.test('ending all fails to be published: 503, and the repeated call names the same sessions', async (t) => {
+  const { username } = await signUp(a)
+  const [first, second] = [await logIn(a, username), await logIn(b, username)]
+  await a.redis.rename('denylist:log', 'denylist:kept')
+  await a.redis.set('denylist:log', 'full')
+  t.match((await end(a, first.access_token)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
+  await a.redis.rename('denylist:kept', 'denylist:log')
+  const again = await end(b, first.access_token)
+  t.strictSame(
+    again
+      .json<{ revoked: { id: string }[] }>()
+      .revoked.map(({ id }) => id)
+      .sort(),
+    [first, second].map(sidOf).sort()
+  )
+  for (const tokens of [first, second]) await refusedEverywhere(t, tokens, 'ended')
+})
+
+t.test('a new password: the old one is worth nothing, and every other device is logged out', async (t) => {
+  const { username } = await signUp(a)
+  const [mine, other] = [await logIn(a, username), await logIn(b, username)]
+  const renewed = 'a new horse and battery'
+  t.match((await changePassword(a, mine.access_token, 'a wrong horse battery', renewed)).json(), {
+    statusCode: 401,
+    code: 'CREDENTIALS_INVALID'
+  })
+  t.match((await changePassword(a, mine.access_token, PASSWORD, 'too short')).json(), { code: 'VALIDATION_FAILED' })
+  await accepted(t, other, 'nothing has happened yet')
+
+  const receipt = await changePassword(b, mine.access_token, PASSWORD, renewed)
+  t.equal(receipt.statusCode, 200)
+  t.match(receipt.json(), { revoked: [{ kind: 'sid', id: sidOf(other) }] })
+  await refusedEverywhere(t, other, 'the other device')
+  await accepted(t, mine, 'this device')
+  t.equal((await refresh(a, mine.refresh_token)).statusCode, 200)
+  t.equal((await tryLogIn(c, username)).statusCode, 401, 'the old password')
+  t.equal((await tryLogIn(c, username, renewed)).statusCode, 200)
+})
+
+t.test('a password change fails to be published: 503, and the same call ends it', async (t) => {
+  const { username } = await signUp(a)
+  const [mine, other] = [await logIn(a, username), await logIn(b, username)]
+  const renewed = 'a new horse and battery'
+  await a.redis.rename('denylist:log', 'denylist:kept')
+  await a.redis.set('denylist:log', 'full')
+  t.match((await changePassword(a, mine.access_token, PASSWORD, renewed)).json(), { code: 'REVOCATION_PENDING' })
+  await a.redis.rename('denylist:kept', 'denylist:log')
+  const again = await changePassword(a, mine.access_token, PASSWORD, renewed)
+  t.equal(again.statusCode, 200)
+  t.match(again.json(), { revoked: [{ id: sidOf(other) }] })
+  await refusedEverywhere(t, other, 'the other device')
+  t.equal((await tryLogIn(c, username, renewed)).statusCode, 200)
+})
+
+t.test('logins race a password change: none of the old password survives it', async (t) => {
+  for (let round = 0; round < 10; round++) {
+    const { username } = await signUp(a)
+    const mine = await logIn(a, username)
+    const logins = Array.from({ length: 8 }, (_, i) => tryLogIn(replicas[i % 3]!, username))
+    const changed = await changePassword(b, mine.access_token, PASSWORD, `renewed in round ${round}`)
+    t.equal(changed.statusCode, 200)
+    for (const login of await Promise.all(logins)) {
+      if (login.statusCode === 401) continue
+      t.equal(login.statusCode, 200)
+      await refusedEverywhere(t, login.json(), 'a login with the old password')
+    }
+    t.equal((await list(a, mine.access_token)).length, 1)
+  }
+})
+
+t.test('refreshes race the end of all sessions: no token that they got is alive afterwards', async (t) => {
+  for (let round = 0; round < 10; round++) {
+    const { username } = await signUp(a)
+    const all = await Promise.all(Array.from({ length: 6 }, (_, i) => logIn(replicas[i % 3]!, username)))
+    const refreshes = all.map(({ refresh_token }, i) => refresh(replicas[i % 3]!, refresh_token))
+    t.equal((await end(b, all[0]!.access_token)).statusCode, 200)
+    for (const answer of await Promise.all(refreshes)) {
+      if (answer.statusCode === 200) await refusedEverywhere(t, answer.json(), 'refreshed in the race')
+      else t.equal(answer.statusCode, 401)
+    }
+  }
+})
+
+t.test('at most so many sessions', async (t) => {
+  t.test('evict-oldest: the newest stay, also of fifty logins at once', async (t) => {
+    const limited = await build(t, { MAX_SESSIONS_PER_USER: '3' })
+    const { username } = await signUp(a)
+    const first = await logIn(limited[0]!, username)
+    const logins = await Promise.all(Array.from({ length: 50 }, (_, i) => logIn(limited[i % 3]!, username)))
+    await refusedEverywhere(t, first, 'the first')
+    const alive = []
+    for (const tokens of logins) {
+      const answers = await Promise.all(replicas.map((app) => present(app, tokens.access_token)))
+      t.equal(new Set(answers.map(({ status }) => status)).size, 1, 'all replicas say the same')
+      if (answers[0]!.status === 200) alive.push(tokens)
+    }
+    t.equal(alive.length, 3)
+    t.equal((await list(a, alive[0]!.access_token)).length, 3)
+    const last = await logIn(limited[0]!, username)
+    t.match(await present(b, last.access_token), { status: 200 })
+    t.equal((await list(a, last.access_token)).length, 3)
+  })
+
+  t.test('one session: the next login ends the one before it, everywhere, before it answers', async (t) => {
+    const limited = await build(t, { MAX_SESSIONS_PER_USER: '1' })
+    const { username } = await signUp(a)
+    let before = await logIn(limited[0]!, username)
+    for (let i = 1; i < 6; i++) {
+      const next = await logIn(limited[i % 3]!, username)
+      await refusedEverywhere(t, before, 'the one before')
+      await accepted(t, next, 'the new one')
+      before = next
+    }
+  })
+
+  t.test('an eviction fails to be published: 503, and the next login ends what that left', async (t) => {
+    const limited = await build(t, { MAX_SESSIONS_PER_USER: '1' })
+    const { username } = await signUp(a)
+    const before = await logIn(limited[0]!, username)
+    await a.redis.rename('denylist:log', 'denylist:kept')
+    await a.redis.set('denylist:log', 'full')
+    t.match((await tryLogIn(limited[1]!, username)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
+    await a.redis.rename('denylist:kept', 'denylist:log')
+    const next = await logIn(limited[2]!, username)
+    await refusedEverywhere(t, before, 'the one before')
+    await accepted(t, next, 'the new one')
+  })
+
+  t.test('refuse: exactly so many of fifty logins at once, and another after one has ended', async (t) => {
+    const limited = await build(t, { MAX_SESSIONS_PER_USER: '3', SESSION_OVERFLOW: 'refuse' })
+    const { username } = await signUp(a)
+    const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => tryLogIn(limited[i % 3]!, username)))
+    const good = answers.filter(({ statusCode }) => statusCode === 200)
+    t.equal(good.length, 3)
+    const refused = answers.filter(({ statusCode }) => statusCode === 409)
+    t.equal(refused.length, 47)
+    t.match(refused[0]!.json(), { code: 'SESSION_LIMIT_REACHED' })
+    t.equal((await tryLogIn(limited[0]!, username, 'a wrong horse battery')).statusCode, 401, 'not told to strangers')
+    for (const answer of good) await accepted(t, answer.json(), 'those that were let in')
+    await logOut(limited[0]!, good[0]!.json<TokenResponse>().access_token)
+    t.equal((await tryLogIn(limited[1]!, username)).statusCode, 200)
+    t.equal((await tryLogIn(limited[1]!, username)).statusCode, 409)
+  })
+
+  t.test('a session that has expired is not counted', async (t) => {
+    const limited = await build(t, { MAX_SESSIONS_PER_USER: '1', SESSION_OVERFLOW: 'refuse' })
+    const { id, username } = await signUp(a)
+    await logIn(limited[0]!, username)
+    await a.pg.query("UPDATE sessions SET expires_at = now() - interval '1 second' WHERE user_id = $1", [id])
+    t.equal((await tryLogIn(limited[1]!, username)).statusCode, 200)
+  })
+
+  t.test('no limit where none is set', async (t) => {
+    const { username } = await signUp(a)
+    const logins = await Promise.all(Array.from({ length: 12 }, () => logIn(a, username)))
+    t.equal((await list(a, logins[0]!.access_token)).length, 12)
+  })
+})
