@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { startSession } from '../src/sessions.js'
+import { findPasswordHash } from '../src/users.js'
 import {
   bearer,
   buildReplica,
@@ -206,6 +208,23 @@ t.test('logins race a password change: none of the old password survives it', as
     }
     t.equal((await list(a, mine.access_token)).length, 1)
   }
+})
+
+t.test('a login whose password was changed after it had been compared gets no session', async (t) => {
+  const { id, username } = await signUp(a)
+  const mine = await logIn(a, username)
+  const compared = { id, passwordHash: (await findPasswordHash(a.pg, id))! }
+  t.equal((await changePassword(a, mine.access_token, PASSWORD, 'a new horse and battery')).statusCode, 200)
+  for (const max of [0, 1]) {
+    const login = startSession(
+      a.pg,
+      compared,
+      { ttlSeconds: 60, userAgent: undefined },
+      { max, overflow: 'evict-oldest' }
+    )
+    await t.rejects(login, { code: 'CREDENTIALS_INVALID', statusCode: 401 })
+  }
+  await accepted(t, mine, 'and nobody had to make room for it')
 })
 
 t.test('refreshes race the end of all sessions: no token that they got is alive afterwards', async (t) => {
