@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The quick start of the README, as it stands there: bash loadtest/tour.sh [base-url]
+# The commands of the README, as they stand there: bash loadtest/tour.sh [base-url]
 # Needs bash, curl 7.84 or later, and coreutils. Ends with 1 if anything was not as promised.
 set -euo pipefail
 url=${1:-http://localhost:8080}
@@ -39,6 +39,32 @@ for i in 1 2 3 4 5 6; do
   curl -s -o /dev/null -w '%{http_code} from %header{x-served-by}\n' $url/whoami -H "authorization: Bearer $token"
 done
 # --- end
+# --- devices
+# Two devices of one user.
+eve='"username":"eve-'$RANDOM$RANDOM'"' old='correct horse battery staple' new='a battery for the new horse'
+curl -s $url/users --json "{$eve,\"password\":\"$old\"}"; echo
+phone=$(curl -s -A phone $url/auth/login --json "{$eve,\"password\":\"$old\"}" | cut -d'"' -f4)
+laptop=$(curl -s -A laptop $url/auth/login --json "{$eve,\"password\":\"$old\"}" | cut -d'"' -f4)
+curl -s $url/me/sessions -H "authorization: Bearer $laptop"; echo
+
+# A new password: every other device is logged out, on every server.
+curl -s -X PUT $url/me/password -H "authorization: Bearer $laptop" \
+  --json "{\"old_password\":\"$old\",\"new_password\":\"$new\"}"; echo
+curl -s $url/whoami -H "authorization: Bearer $phone"; echo
+
+# Log out everywhere.
+curl -s -X DELETE $url/me/sessions -H "authorization: Bearer $laptop"; echo
+curl -s $url/whoami -H "authorization: Bearer $laptop"; echo
+
+# The tokens in cookies, as a browser would keep them: none in the answer, none that a script can read.
+jar=$(mktemp)
+curl -s -c $jar $url/auth/login --json "{$eve,\"password\":\"$new\",\"transport\":\"cookie\"}"; echo
+curl -s -b $jar $url/whoami; echo
+
+# A browser adds them whoever asks, so a page of another origin is refused; a page of this one is not.
+curl -s -X POST -b $jar $url/auth/logout -H 'origin: https://elsewhere.example'; echo
+curl -s -X POST -b $jar $url/auth/logout -H "origin: $url"; echo
+# --- end
 set +v
 
 # TOKEN_REVOKED also says that the token was good until the logout: a forged or an expired one is refused as that.
@@ -51,4 +77,6 @@ for _ in 1 2 3 4 5 6; do
   expect TOKEN_REVOKED "$token"
   expect TOKEN_INVALID "$forged"
   expect TOKEN_EXPIRED "$short"
+  expect TOKEN_REVOKED "$phone"
+  expect TOKEN_REVOKED "$laptop"
 done

@@ -9,8 +9,11 @@ const blocks = (text: string, language: string): string[] =>
   [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'gm'))].map(([, lines]) => lines!)
 
 t.test('the tour in the README is the one that is tested', async (t) => {
-  const [, tour] = /^# --- tour\n([^]*?)^# --- end$/m.exec(read('loadtest/tour.sh')) ?? []
-  t.strictSame(blocks(read('README.md'), 'bash'), [tour])
+  const parts = [...read('loadtest/tour.sh').matchAll(/^# --- (?:tour|devices)\n([^]*?)^# --- end$/gm)]
+  t.strictSame(
+    blocks(read('README.md'), 'bash'),
+    parts.map(([, lines]) => lines)
+  )
 })
 
 t.test('each command of the README and of CONTRIBUTING is run by .ci/run', async (t) => {

@@ -5,6 +5,13 @@ import { startMeddler } from './meddler.js'
 
 const tour = inLoadtest('tour.sh')
 
+/** The lines of one part of it, as they stand in the README. */
+function linesOf(part: string): string {
+  const [, lines] = new RegExp(`^# --- ${part}\\n([^]*?)^# --- end$`, 'm').exec(readFileSync(tour, 'utf8')) ?? []
+  if (lines === undefined) throw new Error(`there is no ${part} in ${tour}`)
+  return lines
+}
+
 /** Why it cannot run here, or false. */
 function reasonToSkip(): string | false {
   const [, major, minor] = /^curl (\d+)\.(\d+)/.exec(versionOf('curl', '--version') ?? '') ?? []
@@ -18,9 +25,7 @@ t.test('the quick start', { skip: reasonToSkip() }, async (t) => {
   const { url, replicas } = await startCluster(t)
 
   t.test('every line of it keeps what it promises', async (t) => {
-    const [, lines] = /^# --- tour\n([^]*?)^# --- end$/m.exec(readFileSync(tour, 'utf8')) ?? []
-    t.ok(lines)
-    const { code, stdout, stderr } = await run('bash', ['-c', lines!], { url })
+    const { code, stdout, stderr } = await run('bash', ['-c', linesOf('tour')], { url })
     t.equal(code, 0)
     t.equal(stderr, '')
 
@@ -41,6 +46,35 @@ t.test('the quick start', { skip: reasonToSkip() }, async (t) => {
     t.equal(answers.length, 6)
     t.ok(answers.every((line) => line.startsWith('401 from ')))
     t.equal(new Set(answers).size, Math.min(replicas, 6), answers.join())
+  })
+
+  t.test('and so does every line about devices and cookies', async (t) => {
+    const { code, stdout, stderr } = await run('bash', ['-c', linesOf('devices')], { url })
+    t.equal(code, 0)
+    t.equal(stderr, '')
+    const answers = stdout.trimEnd().split('\n')
+    t.match(
+      answers.map((line) => JSON.parse(line) as object),
+      [
+        { username: /^eve-/ },
+        {
+          sessions: [
+            { userAgent: 'laptop', current: true },
+            { userAgent: 'phone', current: false }
+          ]
+        },
+        { revoked: [{ kind: 'sid' }] },
+        { code: 'TOKEN_REVOKED' },
+        { revoked: [{ kind: 'sid' }, { kind: 'sid' }] },
+        { code: 'TOKEN_REVOKED' },
+        { transport: 'cookie', expires_in: 900 },
+        { issuedBy: String, servedBy: String },
+        { statusCode: 403, code: 'CROSS_SITE_REFUSED' },
+        { revoked: [{ kind: 'jti' }, { kind: 'sid' }] }
+      ]
+    )
+    t.equal(answers.length, 10)
+    t.notMatch(answers[6], /ey/)
   })
 
   t.test('run as a program it shows its lines, and ends with 0', async (t) => {
