@@ -194,7 +194,8 @@ function parseDuration(value: string, min: number, max: number): number {
 
 function parseUrl(value: string, protocols: string[]): string {
   // The value is not repeated: it holds a password.
-  if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol)) throw new Error('is not such a URL')
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  if (url === undefined || url.host === '' || !protocols.includes(url.protocol)) throw new Error('is not such a URL')
   return value
 }
 

@@ -4,13 +4,24 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { append, GENERATION, LOG } from '../src/denylist/append.js'
 import { createDirectDenylist } from '../src/denylist/direct.js'
-import type { Revocation } from '../src/denylist/denylist.js'
+import { revocationOfSession, revocationOfToken, type Revocation } from '../src/denylist/denylist.js'
 
 const MINUTE = 60_000
 const revocation = (kind: 'jti' | 'sid', expiresInMs = MINUTE): Revocation => ({
   kind,
   id: randomUUID(),
   expiresAt: new Date(Date.now() + expiresInMs)
+})
+
+t.test('a revocation outlives its tokens by more than clocks differ', async (t) => {
+  const exp = Math.floor(Date.now() / 1000) + 60
+  const claims = { jti: randomUUID(), sid: randomUUID(), sub: randomUUID(), iat: exp - 60, exp }
+  const token = revocationOfToken({ iss: 'i', aud: 'a', scope: 'user', replica: 'a', ...claims })
+  t.ok(token.expiresAt.getTime() >= (exp + 60) * 1000)
+  // A refresh may have given the last token in the moment before the session ended, for the longest life there is.
+  const endedAt = new Date()
+  const session = revocationOfSession(claims.sid, endedAt)
+  t.ok(session.expiresAt.getTime() >= endedAt.getTime() + 15 * MINUTE + 60_000)
 })
 
 // The same suite against the real server and against the one that stands in for it where there is none.
@@ -73,6 +84,12 @@ for (const kind of ['binary', 'embedded'] as const) {
       t.match(await denylist.publish([token]), { revoked: [{ kind: 'jti', id: token.id }] })
       t.equal(await redis.xlen(LOG), length)
       t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), true)
+    })
+
+    t.test('what has expired already is not appended', async (t) => {
+      const length = await redis.xlen(LOG)
+      await denylist.publish([revocation('jti', -2000)])
+      t.equal(await redis.xlen(LOG), length)
     })
 
     t.test('without a generation nobody knows, and nothing is appended', async (t) => {

@@ -4,6 +4,7 @@ import { pino } from 'pino'
 import t from 'tap'
 import { append, GENERATION, keyOf } from '../src/denylist/append.js'
 import { revocationOfSession, type Revocation } from '../src/denylist/denylist.js'
+import { createDirectDenylist } from '../src/denylist/direct.js'
 import { recordRevocations } from '../src/denylist/records.js'
 import { createRestore } from '../src/denylist/restore.js'
 import { buildReplica, logIn, logOut, present, signUp, startBackends, type TokenResponse } from './harness.js'
@@ -104,6 +105,44 @@ t.test('a wipe in the middle of a restore begins it anew', async (t) => {
   await createRestore(pool, redis, pino({ level: 'silent' }))()
   t.ok(pages > 4, `${pages} pages were read`)
   t.equal(await missing(live), 0)
+})
+
+t.test('a wipe after the last page, before the restore is complete, begins it anew', async (t) => {
+  const live = sessions(3)
+  await recordRevocations(pg.pool, live)
+  await redis.flushall()
+  let completions = 0
+  const wipedAtTheEnd = new Proxy(redis, {
+    get: (target, name) =>
+      name === 'eval'
+        ? async (script: string, keys: number, ...args: string[]) => {
+            // Only the script that completes has two keys.
+            if (keys === 2 && ++completions === 1) await redis.flushall()
+            return redis.eval(script, keys, ...args)
+          }
+        : (Reflect.get(target, name, target) as unknown)
+  })
+  await createRestore(pg.pool, wipedAtTheEnd, pino({ level: 'silent' }))()
+  t.equal(completions, 2)
+  t.equal(await missing(live), 0)
+})
+
+t.test('a revocation that finds Redis wiped fills it first, and is then final', async (t) => {
+  const [earlier, now] = sessions(2) as [Revocation, Revocation]
+  await recordRevocations(pg.pool, [earlier])
+  await redis.flushall()
+  const denylist = createDirectDenylist(redis, createRestore(pg.pool, redis, pino({ level: 'silent' })))
+  t.match(await denylist.publish([now]), { revoked: [{ kind: 'sid', id: now.id }] })
+  t.equal(await missing([earlier, now]), 0)
+})
+
+t.test('recorded twice, a revocation lasts as long as the longer of the two', async (t) => {
+  const [one] = sessions(1) as [Revocation]
+  const sooner = new Date(one.expiresAt.getTime() - 60_000)
+  await recordRevocations(pg.pool, [one])
+  await recordRevocations(pg.pool, [{ ...one, expiresAt: sooner }])
+  const { rows } = await pg.query<{ at: Date }>('SELECT expires_at AS at FROM revocations WHERE id = $1', [one.id])
+  t.equal(rows[0]?.at.getTime(), one.expiresAt.getTime())
 })
 
 t.test('Postgres is down: the restore fails, says so, and nothing is taken for complete', async (t) => {

@@ -32,7 +32,7 @@ export interface Balancer {
   reason: string
   version?: string
   pid?: number
-  /** Ends what is under way, within a second. */
+  /** Ends what is under way, within a second. A second call waits for the first. */
   stop(): Promise<void>
 }
 
@@ -74,11 +74,13 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
   const temp = createTempDir(exitHook)
   let child: Child | undefined
   const accessLog = onLine && createTail(join(temp.path, 'access.log'), onLine)
-  const stop = async (): Promise<void> => {
-    await child?.stop('SIGQUIT', STOP_TIMEOUT_MS)
-    accessLog?.close()
-    await temp.remove()
-  }
+  let stopping: Promise<void> | undefined
+  const stop = (): Promise<void> =>
+    (stopping ??= (async () => {
+      await child?.stop('SIGQUIT', STOP_TIMEOUT_MS)
+      accessLog?.close()
+      await temp.remove()
+    })())
 
   try {
     const directory = join(temp.path, 'nginx')
