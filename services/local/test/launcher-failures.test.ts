@@ -63,6 +63,7 @@ t.test('what cannot be is one clear line, exit code 1, and nothing left', async 
     ],
     ['no URL', ['--postgres', 'url'], {}, /^one-secret: Postgres by URL needs DATABASE_URL/m],
     ['no nginx', ['--balancer', 'nginx'], { PATH: '/nonexistent' }, /^one-secret: no nginx on the PATH/m],
+    ['no TMPDIR', [], { TMPDIR: '/nonexistent' }, /^one-secret: no temporary directory can be made in \/nonexistent/m],
     [
       'bad JWT_KEYS',
       [],
