@@ -1,4 +1,8 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { Agent, get, type IncomingMessage } from 'node:http'
 import { createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import {
@@ -64,17 +68,44 @@ t.test('SIGTERM: the request under way is answered, then the process ends with 0
   await t.rejects(fetch(`${replica.url}/health/live`))
 })
 
-t.test('draining: readiness is 503 before the listener closes, and what comes in is still served', async (t) => {
+t.test('draining: not ready, then no new connections, then no connections; every request is served', async (t) => {
   const replica = await spawnReplica(t, { ...env, SHUTDOWN_DRAIN_MS: '1500' })
   const { access_token } = await logIn(replica.url)
+  const fresh = new Agent()
+  const kept = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => kept.destroy())
+  const ask = async (agent: Agent, path: string): Promise<{ status?: number; connection?: string; code?: string }> => {
+    const request = get(`${replica.url}${path}`, { agent, headers: { authorization: `Bearer ${access_token}` } })
+    try {
+      const [response] = (await once(request, 'response')) as [IncomingMessage]
+      await text(response)
+      return { status: response.statusCode!, connection: response.headers.connection! }
+    } catch (error) {
+      return { code: (error as NodeJS.ErrnoException).code! }
+    }
+  }
+  t.equal((await ask(kept, '/whoami')).status, 200)
+  t.equal((await ask(fresh, '/health/ready')).status, 200)
+
   const ended = replica.kill('SIGTERM')
-  await sleep(200)
-  const ready = await fetch(`${replica.url}/health/ready`)
-  t.equal(ready.status, 503)
-  t.match(await ready.json(), { status: 'draining' })
-  const served = await whoami(replica.url, access_token)
-  t.equal(served.status, 200)
-  t.equal(served.headers.get('connection'), 'close')
+  const seen: (number | string)[] = []
+  while (seen.at(-1) !== 'ECONNREFUSED' && seen.length < 1000) {
+    const { status, code } = await ask(fresh, '/health/ready')
+    seen.push(status ?? code!)
+    if (status === 503 && !seen.slice(0, -1).includes(503)) {
+      t.match(await ask(kept, '/whoami'), { status: 200, connection: 'keep-alive' }, 'none has to be opened anew')
+    }
+    await sleep(20)
+  }
+  const order = seen.filter((what, i) => what !== seen[i - 1])
+  t.match(order.filter((what) => what !== 200).join(), '503,ECONNREFUSED', 'readiness turns before the listener closes')
+  t.ok(seen.filter((what) => what === 503).length > 3, 'long enough for a balancer to see it')
+
+  // As long as nginx keeps a connection.
+  const template = readFileSync(new URL('../../../nginx/nginx.conf.template', import.meta.url), 'utf8')
+  const [, seconds] = /keepalive 64;[^}]* keepalive_timeout (\d+)s;/.exec(template)!
+  await sleep(Number(seconds) * 1000)
+  t.match(await ask(kept, '/whoami'), { status: 200, connection: 'close' }, 'an idle connection is not cut')
   t.match(await ended, { code: 0 })
 })
 

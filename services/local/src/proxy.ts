@@ -189,7 +189,9 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
     destroyAgent: true,
     undici: {
       connections: 64,
-      keepAliveTimeout: 60_000,
+      // As in the nginx template. A replica asks for 72 s, which would count without the second line.
+      keepAliveTimeout: 1_000,
+      keepAliveMaxTimeout: 1_000,
       headersTimeout: 15_000,
       bodyTimeout: 15_000,
       connectTimeout: 1_000

@@ -1,5 +1,5 @@
 import { Server as NetServer } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {
@@ -9,22 +9,40 @@ declare module 'fastify' {
   }
 }
 
-/** How long connections without a request may stay open after the listener has closed, in milliseconds. */
-const IDLE_CONNECTIONS_MS = 1000
+/**
+ * How long connections without a request may stay open after the listener has closed, in milliseconds. Longer by far
+ * than the balancer keeps one (keepalive_timeout in nginx.conf.template): so it is the balancer that ends an idle one, never
+ * this side, maybe just as a request comes in on it.
+ */
+const IDLE_CONNECTIONS_MS = 3000
+
+/** A turn of the event loop shorter than this, in milliseconds, is one in which nothing else was done. */
+const QUIET_TURN_MS = 0.2
+
+/** How many turns to wait for a quiet one. */
+const MAX_TURNS = 1000
 
 /**
- * Leaves a balancer that cannot be told. While the replica drains it goes on serving, with `Connection: close` on each
- * answer, so that the connections the balancer keeps end one by one after an answer and none ends under a request.
- * Then it stops listening: a new connection is refused, which the balancer mends by asking another replica.
+ * Leaves a balancer that cannot be told, in three steps:
+ * 1. For `drainMs` everything is served as before, but readiness is 503. Connections are kept: a balancer that has some
+ *    to use opens no new one, which might be lost when the listener closes.
+ * 2. The listener closes: a new connection is refused, which the balancer mends by asking another replica, for nothing
+ *    has been sent yet.
+ * 3. Each answer says `Connection: close`, so that connections in use end after an answer and none ends under a request.
  */
 export const drain = fp<{ drainMs: number }>(
   async (app, { drainMs }) => {
     app.decorate('draining', false)
+    app.addHook('onRequest', async (_request, reply) => {
+      // Fastify says `close` as soon as it closes; that is too early while a new connection can still be opened.
+      if (app.draining && app.server.listening) reply.raw.setHeader('connection', 'keep-alive')
+    })
     app.addHook('preClose', async () => {
       app.draining = true
       if (!app.server.listening) return
       await sleep(drainMs)
-      // Not http.Server's close, which would also cut the idle connections, maybe just as a request comes in on one.
+      await quietTurn()
+      // Not http.Server's close, which would also cut the idle connections.
       NetServer.prototype.close.call(app.server)
       const deadline = performance.now() + IDLE_CONNECTIONS_MS
       while (performance.now() < deadline && (await connections(app.server)) > 0) await sleep(20)
@@ -32,6 +50,20 @@ export const drain = fp<{ drainMs: number }>(
   },
   { name: 'drain' }
 )
+
+/**
+ * Waits for a moment in which every connection that was made has just been accepted: those which the kernel holds for a
+ * listener are reset when it closes, whatever was sent on them.
+ */
+async function quietTurn(): Promise<void> {
+  let began = performance.now()
+  for (let turn = 0; turn < MAX_TURNS; turn++) {
+    await nextTurn()
+    const now = performance.now()
+    if (now - began < QUIET_TURN_MS) return
+    began = now
+  }
+}
 
 async function connections(server: NetServer): Promise<number> {
   return new Promise((resolve, reject) => {
