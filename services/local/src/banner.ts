@@ -1,5 +1,8 @@
 import type { Cluster } from './cluster.js'
 
+/** Replaces every replica, one after the other. */
+const rollCommand = `kill -USR2 ${process.pid}`
+
 /** Text in columns as wide as they need to be; the last one is not padded. */
 function columns(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
@@ -34,6 +37,8 @@ export function formatExamples(url: string): string {
     `curl -s -X POST ${host}/auth/logout ${bearer}`,
     `curl -si ${host}/whoami ${bearer}      # 401 on every replica`,
     '',
+    `${rollCommand}      # replaces every replica, one after the other, while the others serve`,
+    '',
     'Ctrl-C stops it all.'
   ].join('\n')
 }
@@ -41,6 +46,8 @@ export function formatExamples(url: string): string {
 /** One line for a program that started the launcher with --json. The URLs are complete, with their passwords. */
 export function formatJson({ balancer, postgres, redis, replicas }: Cluster): string {
   return JSON.stringify({
+    pid: process.pid,
+    roll: rollCommand,
     balancer: balancer.url,
     balancerKind: balancer.kind,
     replicas: replicas.map(({ name, pid, url }) => ({ name, pid, url })),

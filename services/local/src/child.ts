@@ -37,7 +37,10 @@ export interface Child {
   readonly exitCode: number | null
   /** Its last lines on stdout and stderr. */
   lastLines(): string[]
-  /** Sends `signal`, waits `boundMs`, then kills its whole process group. Resolves when it is gone. */
+  /**
+   * Sends `signal`, waits `boundMs`, then kills its whole process group. Resolves when it is gone. A second call sends
+   * nothing, but may wait less.
+   */
   stop(signal: NodeJS.Signals, boundMs: number): Promise<void>
 }
 
@@ -113,7 +116,7 @@ export async function startChild(command: string, args: readonly string[], optio
     throw new LocalError(`${name} cannot be started: ${messageOf(error)}`, { cause: error })
   }
 
-  let stopping: Promise<void> | undefined
+  let stopping = false
   return {
     name,
     pid,
@@ -125,15 +128,15 @@ export async function startChild(command: string, args: readonly string[], optio
       return child.exitCode
     },
     lastLines: () => [...lines],
-    stop(signal, boundMs) {
-      stopping ??= (async () => {
+    async stop(signal, boundMs) {
+      if (!stopping) {
+        stopping = true
         kill(signal)
         kill('SIGCONT')
-        const timer = setTimeout(() => kill('SIGKILL'), boundMs)
-        await exited
-        clearTimeout(timer)
-      })()
-      return stopping
+      }
+      const timer = setTimeout(() => kill('SIGKILL'), boundMs)
+      await exited
+      clearTimeout(timer)
     }
   }
 }

@@ -11,7 +11,7 @@ import { freePort, requireFreePort } from './ports.js'
 import { startPostgres, type Postgres } from './postgres.js'
 import { startProxy } from './proxy.js'
 import { startRedis, type Redis } from './redis.js'
-import { startReplicas, type Replica } from './replicas.js'
+import { replaceReplicas, startReplicas, type Replica } from './replicas.js'
 
 export interface ClusterOptions extends Pick<
   Options,
@@ -34,9 +34,18 @@ export interface Cluster {
   replicas: readonly Replica[]
   postgres: Postgres
   redis: Redis
+  /**
+   * Replaces every replica by a new process, one after the other; the others serve meanwhile.
+   * A second call waits for the first.
+   * @throws {LocalError} there is only one, one is down, or a new one is not ready: the rest is left as it is
+   */
+  roll(): Promise<void>
   /** Balancer, then replicas, then Redis and Postgres; within 5 s. A second call waits for the first. */
   stop(): Promise<void>
 }
+
+/** A replica that is replaced ends by itself after SHUTDOWN_GRACE_MS; one that does not is killed so much later. */
+const KILL_AFTER_GRACE_MS = 1_000
 
 /** A setting, or what stands in the file that `<name>_FILE` names. */
 function readSetting(env: NodeJS.ProcessEnv, name: string): string | undefined {
@@ -55,8 +64,6 @@ function replicaEnvironment(env: NodeJS.ProcessEnv, postgres: Postgres, redis: R
   const { DATABASE_URL_FILE: _database, REDIS_URL_FILE: _redis, ...given } = env
   void [_database, _redis]
   return {
-    // Below the time after which the launcher kills them.
-    SHUTDOWN_GRACE_MS: '2000',
     LOG_LEVEL: 'warn',
     ...(!given['JWT_KEYS'] && !given['JWT_KEYS_FILE'] && { JWT_KEYS: `k1:${randomBytes(32).toString('base64url')}` }),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== '')),
@@ -139,7 +146,15 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     balancer.reason = balancerKind.reason
     step('balancer', describe(balancer))
     signal?.throwIfAborted()
-    return { balancer, replicas, postgres, redis, stop }
+
+    const { SHUTDOWN_GRACE_MS = '10000' } = replicaEnv
+    let rolling: Promise<void> | undefined
+    const roll = (): Promise<void> =>
+      (rolling ??= replaceReplicas(replicas, {
+        boundMs: Number(SHUTDOWN_GRACE_MS) + KILL_AFTER_GRACE_MS,
+        ...(options.onReplicaLine && { onLine: options.onReplicaLine })
+      }).finally(() => (rolling = undefined)))
+    return { balancer, replicas, postgres, redis, roll, stop }
   } catch (error) {
     await stop()
     throw error

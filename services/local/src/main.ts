@@ -1,10 +1,13 @@
 import closeWithGrace from 'close-with-grace'
 import { formatExamples, formatJson, formatTable } from './banner.js'
-import { startCluster } from './cluster.js'
+import { startCluster, type Cluster } from './cluster.js'
 import { LocalError, messageOf } from './errors.js'
 import { HELP, parseOptions, readVersion, type Options } from './options.js'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** Replaces every replica. Not SIGHUP, which says that the terminal has gone, nor SIGUSR1, which opens node's debugger. */
+const ROLL_SIGNAL = 'SIGUSR2'
 
 /** A second Ctrl-C within this time is the first one again, forwarded by npm. In milliseconds. */
 const SAME_SIGNAL_MS = 1_000
@@ -16,6 +19,17 @@ function fail(error: unknown): never {
   if (error instanceof LocalError) say(`one-secret: ${error.message}`)
   else console.error(error)
   process.exit(error instanceof LocalError ? error.exitCode : 1)
+}
+
+/** Never rejects: what is wrong is said, and what runs goes on. */
+async function roll(starting: Promise<Cluster>, interrupted: AbortSignal): Promise<void> {
+  try {
+    const cluster = await starting
+    await cluster.roll()
+    say(`all ${cluster.replicas.length} replicas have been replaced`)
+  } catch (error) {
+    if (!interrupted.aborted) say(`one-secret: ${messageOf(error)}`)
+  }
 }
 
 async function run(options: Options): Promise<void> {
@@ -30,7 +44,7 @@ async function run(options: Options): Promise<void> {
   })
 
   // Signals are ours: on a second one close-with-grace would exit at once, and under npm there always is a second one.
-  const grace = closeWithGrace({ delay: 10_000, skip: [...SIGNALS] }, async ({ err }) => {
+  const grace = closeWithGrace({ delay: 10_000, skip: [...SIGNALS, ROLL_SIGNAL] }, async ({ err }) => {
     if (err) console.error(err)
     interrupted.abort(new LocalError('interrupted'))
     const cluster = await starting.catch(() => undefined)
@@ -51,6 +65,7 @@ async function run(options: Options): Promise<void> {
     }
   }
   for (const signal of SIGNALS) process.on(signal, onSignal)
+  process.on(ROLL_SIGNAL, () => void roll(starting, interrupted.signal))
 
   const cluster = await starting.catch((error: unknown) => {
     // Interrupted: what comes next is close-with-grace's to do.

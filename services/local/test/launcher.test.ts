@@ -130,7 +130,7 @@ t.test('killed itself, its replicas do not outlive it', async () => {
   for (const name of tempDirs()) rmSync(join(tmpdir(), name), { recursive: true, force: true })
 })
 
-t.test('the environment reaches every replica', async (t) => {
+t.test('the environment reaches every replica, and an only one is not replaced', async (t) => {
   const launcher = launch(t, ['--json', '--port', '0', '--replicas', '1', ...EMBEDDED], { ACCESS_TOKEN_TTL: '77s' })
   t.teardown(() => launcher.child.kill('SIGTERM'))
   const { balancer } = await launcher.ready()
@@ -139,6 +139,10 @@ t.test('the environment reaches every replica', async (t) => {
   await fetch(`${balancer}/users`, init)
   const { expires_in } = (await (await fetch(`${balancer}/auth/login`, init)).json()) as { expires_in: number }
   t.equal(expires_in, 77)
+
+  launcher.child.kill('SIGUSR2')
+  await until(() => launcher.stderr().includes('one-secret: one replica cannot be replaced while it serves'))
+  t.equal((await fetch(`${balancer}/health/live`)).status, 200, 'and it goes on')
   launcher.child.kill('SIGTERM')
   t.equal(await launcher.exit, 0)
 })

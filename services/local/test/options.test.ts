@@ -30,6 +30,10 @@ t.test('with all of them', async (t) => {
   })
 })
 
+t.test('-h is --help', async (t) => {
+  t.equal(parseOptions(['-h']).help, true)
+})
+
 for (const [line, message] of [
   ['--replicas 0', /--replicas must be a whole number from 1 to 32, not '0'/],
   ['--replicas 33', /--replicas/],
