@@ -9,7 +9,9 @@ import { cookies } from './plugins/cookies.js'
 import { denylist } from './plugins/denylist.js'
 import { docs } from './plugins/docs.js'
 import { drain } from './plugins/drain.js'
+import { loginLimits } from './plugins/login-limits.js'
 import { metrics } from './plugins/metrics.js'
+import { passwords } from './plugins/passwords.js'
 import { isPostgresUnavailable, postgres } from './plugins/postgres.js'
 import { redis } from './plugins/redis.js'
 import { servedBy } from './plugins/served-by.js'
@@ -58,6 +60,8 @@ export async function buildApp(
   await app.register(redis, { url: config.redisUrl })
   await app.register(tokens, { keyRing, issuer, audience, replicaName })
   await app.register(denylist)
+  await app.register(passwords)
+  await app.register(loginLimits, config.loginLimits)
   await app.register(cookies)
   await app.register(authenticate)
 

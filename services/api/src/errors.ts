@@ -66,6 +66,17 @@ export const RevocationPending = createError(
   'The session has ended, but not every replica knows yet: repeat the call',
   503
 )
+export const TooManyLogins = createError(
+  'TOO_MANY_LOGINS',
+  'There have been too many attempts to log in: wait for as long as Retry-After says',
+  429
+)
+export const LoginLimitUnknown = createError(
+  'LOGIN_LIMIT_UNKNOWN',
+  'Attempts to log in cannot be counted at the moment, so none is made',
+  503
+)
+export const HashingBusy = createError('HASHING_BUSY', 'Too many passwords are waiting to be checked', 503)
 export const DatabaseUnavailable = createError(
   'DATABASE_UNAVAILABLE',
   'The database does not answer at the moment',
@@ -112,11 +123,14 @@ const RETRY_AFTER_SECONDS = '1'
  * @param isUnavailable says whether an error means that a dependency is down, which is a 503 and not a defect
  */
 export function handleErrors(app: FastifyInstance, isUnavailable: (error: Error) => boolean): void {
-  app.setErrorHandler<FastifyError>((thrown, request, reply) => {
-    const error = isUnavailable(thrown) ? Object.assign(new DatabaseUnavailable(), { cause: thrown }) : thrown
+  app.setErrorHandler<FastifyError & { retryAfter?: number }>((thrown, request, reply) => {
+    const error: typeof thrown = isUnavailable(thrown)
+      ? Object.assign(new DatabaseUnavailable(), { cause: thrown })
+      : thrown
     const statusCode = error.statusCode ?? 500
 
     if (statusCode === 401) reply.header('www-authenticate', challenge(error))
+    if (statusCode === 429 && error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter)
     if (statusCode === 503) {
       reply.header('retry-after', RETRY_AFTER_SECONDS)
       request.log.warn({ err: error }, 'a dependency is down')

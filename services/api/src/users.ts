@@ -9,6 +9,9 @@ export interface User {
   createdAt: Date
 }
 
+/** What two spellings of one name have in common, as the index on `lower(username)` sees it. */
+export const foldUsername = (username: string): string => username.toLowerCase()
+
 /** @throws UsernameTaken (409); names are the same whatever their case */
 export async function createUser(
   pg: Postgres,

@@ -1,12 +1,20 @@
 import fp from 'fastify-plugin'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** For what a plugin counts itself. */
+    metricsRegistry: Registry
+  }
+}
+
 /** `GET /metrics` in Prometheus' text format. The balancer does not pass it on. */
 export const metrics = fp<{ replicaName: string }>(
   async (app, { replicaName }) => {
     const registry = new Registry()
     registry.setDefaultLabels({ replica: replicaName })
     collectDefaultMetrics({ register: registry })
+    app.decorate('metricsRegistry', registry)
     const duration = new Histogram({
       name: 'http_request_duration_seconds',
       help: 'Time from the request to the end of its answer',

@@ -18,11 +18,10 @@ import {
   RefreshTokenMissing,
   RefreshTokenReused
 } from '../errors.js'
-import { verifyPassword } from '../passwords.js'
 import { needsAccessToken } from '../plugins/docs.js'
 import type { RefreshGrant } from '../refresh-tokens.js'
 import { endReusedSession, endSession, rotateSession, startSession, type SessionLimit } from '../sessions.js'
-import { findCredentials } from '../users.js'
+import { findCredentials, foldUsername } from '../users.js'
 
 /** A shorter life than the configured one may be asked for: the less a token is needed, the less it should be worth. */
 const ExpiresIn = Type.Integer({
@@ -128,6 +127,7 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
           409: ErrorBody,
           413: ErrorBody,
           415: ErrorBody,
+          429: ErrorBody,
           503: ErrorBody
         }
       }
@@ -135,8 +135,10 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
     async (request, reply) => {
       const { username, password, expires_in: expiresIn, transport = 'body' } = request.body
       if (transport === 'cookie') refuseCrossSite(request)
+      app.passwords.requireRoom()
+      await app.loginLimits.check(request, foldUsername(username))
       const credentials = await findCredentials(app.pg, username)
-      const known = await verifyPassword(credentials?.passwordHash, password)
+      const known = await app.passwords.verify(credentials?.passwordHash, password)
       if (credentials === undefined || !known) throw new CredentialsInvalid()
 
       const session = { ttlSeconds: refreshTokenTtlSeconds, userAgent: request.headers['user-agent'] }

@@ -2,7 +2,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { Receipt } from '../denylist/denylist.js'
 import { authenticatedErrors, CredentialsInvalid, ErrorBody, TokenInvalid } from '../errors.js'
-import { hashPassword, verifyPassword } from '../passwords.js'
 import { needsAccessToken } from '../plugins/docs.js'
 import { changePassword } from '../sessions.js'
 import { Uuid } from '../tokens.js'
@@ -52,7 +51,7 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
     },
     async ({ body }, reply) => {
       reply.code(201)
-      return createUser(app.pg, body.username, await hashPassword(body.password))
+      return createUser(app.pg, body.username, await app.passwords.hash(body.password))
     }
   )
 
@@ -88,17 +87,21 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
           403: ErrorBody,
           413: ErrorBody,
           415: ErrorBody,
+          429: ErrorBody,
           ...authenticatedErrors
         }
       }
     },
-    async ({ token, body }) => {
+    async (request) => {
+      const { token, body } = request
+      app.passwords.requireRoom()
+      await app.loginLimits.check(request, token.sub)
       const from = await findPasswordHash(app.pg, token.sub)
       if (from === undefined) throw new TokenInvalid('its user does not exist any more')
       let to: string
-      if (await verifyPassword(from, body.old_password)) to = await hashPassword(body.new_password)
+      if (await app.passwords.verify(from, body.old_password)) to = await app.passwords.hash(body.new_password)
       // Repeated, because the first call could not publish: then the new password is the one that is known already.
-      else if (await verifyPassword(from, body.new_password)) to = from
+      else if (await app.passwords.verify(from, body.new_password)) to = from
       else throw new CredentialsInvalid()
       return app.denylist.publish(await changePassword(app.pg, token.sub, { from, to }, token.sid))
     }

@@ -1,0 +1,26 @@
+import fp from 'fastify-plugin'
+import { Counter } from 'prom-client'
+import { createPasswords, type Passwords } from '../passwords.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    passwords: Passwords
+  }
+}
+
+/** The thread that hashes, one for a replica. */
+export const passwords = fp(
+  async (app) => {
+    const hashes = new Counter({
+      name: 'password_hashes_total',
+      help: 'Passwords handed to argon2, to be hashed or to be compared',
+      registers: [app.metricsRegistry]
+    })
+    app.decorate(
+      'passwords',
+      createPasswords(() => hashes.inc())
+    )
+    app.addHook('onClose', () => app.passwords.close())
+  },
+  { name: 'passwords', dependencies: ['metrics'] }
+)
