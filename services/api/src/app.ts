@@ -3,16 +3,18 @@ import type { IncomingMessage } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Config } from './config.js'
-import { answerBrokenRequest, handleErrors } from './errors.js'
+import { answerBrokenRequest, answerUnroutable, handleErrors } from './errors.js'
 import { authenticate } from './plugins/authenticate.js'
 import { cookies } from './plugins/cookies.js'
 import { denylist } from './plugins/denylist.js'
 import { docs } from './plugins/docs.js'
 import { drain } from './plugins/drain.js'
+import { jsonBody } from './plugins/json-body.js'
 import { loginLimits } from './plugins/login-limits.js'
 import { metrics } from './plugins/metrics.js'
 import { passwords } from './plugins/passwords.js'
 import { isPostgresUnavailable, postgres } from './plugins/postgres.js'
+import { protocol } from './plugins/protocol.js'
 import { redis } from './plugins/redis.js'
 import { servedBy } from './plugins/served-by.js'
 import { tokens } from './plugins/tokens.js'
@@ -38,21 +40,29 @@ export async function buildApp(
     // Longer than the balancer keeps a connection, so that it is never this side that ends one which is about to be used.
     keepAliveTimeout: 72_000,
     // Node looks for the late ones every 30 s unless told otherwise.
-    http: { maxHeaderSize: 16 * 1024, headersTimeout: 6_000, connectionsCheckingInterval: 1_000 },
+    http: {
+      maxHeaderSize: 16 * 1024,
+      headersTimeout: 6_000,
+      connectionsCheckingInterval: 1_000,
+      requireHostHeader: false
+    },
+    // `GET http://host/path`, which a server must understand (RFC 9112 §3.2.2).
+    rewriteUrl: ({ url = '/' }) => url.replace(/^https?:\/\/[^/?]*/i, '') || '/',
     // A request that still arrives while closing is served: the balancer could not repeat a POST elsewhere.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: answerUnroutable(config.replicaName),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } }
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   handleErrors(app, isPostgresUnavailable)
-  // What is left is JSON: anything else is a 415.
-  app.removeContentTypeParser('text/plain')
 
   const { replicaName, keyRing, issuer, audience, accessTokenTtlSeconds, refreshTokenTtlSeconds } = config
   await app.register(drain, { drainMs: config.shutdownDrainMs })
   await app.register(servedBy, { replicaName })
+  await app.register(protocol)
+  await app.register(jsonBody)
   await app.register(metrics, { replicaName })
   await app.register(docs)
 

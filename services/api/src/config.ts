@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { envSchema, type JSONSchemaType } from 'env-schema'
 import ms from 'ms'
@@ -8,8 +9,8 @@ import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './tokens.js'
 
 const Environment = Type.Object({
   JWT_KEYS: Type.String({ minLength: 1 }),
-  JWT_ISSUER: Type.String({ minLength: 1, default: 'one-secret' }),
-  JWT_AUDIENCE: Type.String({ minLength: 1, default: 'one-secret-api' }),
+  JWT_ISSUER: Type.String({ minLength: 1, maxLength: 256, default: 'one-secret' }),
+  JWT_AUDIENCE: Type.String({ minLength: 1, maxLength: 256, default: 'one-secret-api' }),
   ACCESS_TOKEN_TTL: Type.String({ default: '15m' }),
   REFRESH_TOKEN_TTL: Type.String({ default: '30d' }),
   DATABASE_URL: Type.String({ minLength: 1 }),
@@ -32,12 +33,12 @@ type Environment = Static<typeof Environment>
 /** What each setting must be, said when it is not. */
 const expectations: Record<keyof Environment, string> = {
   JWT_KEYS: 'kid:base64url,kid:base64url,… with at least 32 random bytes each; the first signs, all verify',
-  JWT_ISSUER: 'a non-empty string',
-  JWT_AUDIENCE: 'a non-empty string',
+  JWT_ISSUER: '1 to 256 characters',
+  JWT_AUDIENCE: '1 to 256 characters',
   ACCESS_TOKEN_TTL: `a duration with a unit, from 1s to ${MAX_ACCESS_TOKEN_TTL_SECONDS / 60}m`,
   REFRESH_TOKEN_TTL: 'a duration with a unit, from 1m to 400d',
   DATABASE_URL: 'postgres://user:password@host:port/database',
-  REDIS_URL: 'redis://:password@host:port or rediss://…',
+  REDIS_URL: 'redis://:password@host:port or rediss://…, and maybe the number of a database behind it',
   HOST: 'an address to listen on',
   PORT: 'a port number, 0 to 65535',
   REPLICA_NAME: '1 to 64 letters, digits, dots, dashes or underscores',
@@ -138,7 +139,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const accessTokenTtlSeconds = parse('ACCESS_TOKEN_TTL', (v) => parseDuration(v, 1, MAX_ACCESS_TOKEN_TTL_SECONDS))
   const refreshTokenTtlSeconds = parse('REFRESH_TOKEN_TTL', (v) => parseDuration(v, 60, 400 * 86_400))
   const databaseUrl = parse('DATABASE_URL', (v) => parseUrl(v, ['postgres:', 'postgresql:']))
-  const redisUrl = parse('REDIS_URL', (v) => parseUrl(v, ['redis:', 'rediss:']))
+  const redisUrl = parse('REDIS_URL', (v) => parseRedisUrl(v))
   const trustProxy = parse('TRUST_PROXY', parseAddresses)
 
   if (
@@ -199,13 +200,23 @@ function parseUrl(value: string, protocols: string[]): string {
   return value
 }
 
+function parseRedisUrl(value: string): string {
+  const url = parseUrl(value, ['redis:', 'rediss:'])
+  // ioredis would take what is no number for the name of nothing, and say so at the first command.
+  if (!/^\/?\d{0,3}$/.test(new URL(url).pathname)) throw new Error('names a database that is no number')
+  return url
+}
+
 function parseAddresses(value: string): string[] {
   const addresses = value
     .split(',')
     .map((address) => address.trim())
     .filter((address) => address !== '')
   for (const address of addresses) {
-    if (!/^(loopback|linklocal|uniquelocal|[0-9a-f.:]+(\/\d{1,3})?)$/i.test(address)) {
+    if (/^(loopback|linklocal|uniquelocal)$/i.test(address)) continue
+    const [ip = '', bits = '0', ...rest] = address.split('/')
+    const longest = [0, 0, 0, 0, 32, 0, 128][isIP(ip)] ?? 0
+    if (longest === 0 || rest.length > 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > longest) {
       throw new Error(`has "${address}"`)
     }
   }

@@ -1,6 +1,7 @@
 import createError from '@fastify/error'
-import type { FastifyError, FastifyInstance } from 'fastify'
-import type { Socket } from 'node:net'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { randomUUID } from 'node:crypto'
+import type { Duplex } from 'node:stream'
 import { Type } from 'typebox'
 
 /** The body of every answer that is not a success. */
@@ -82,6 +83,8 @@ export const DatabaseUnavailable = createError(
   'The database does not answer at the moment',
   503
 )
+export const BadRequest = createError('BAD_REQUEST', 'This is not a valid HTTP request', 400)
+export const BodyNotJson = createError('BODY_NOT_JSON', 'The body is not JSON in UTF-8', 400)
 const NotFound = createError('NOT_FOUND', 'There is no %s %s', 404)
 
 /** The codes of Fastify itself that a client can provoke, renamed so that the framework can be exchanged. */
@@ -148,6 +151,17 @@ export function handleErrors(app: FastifyInstance, isUnavailable: (error: Error)
   })
 }
 
+/** Answers what is HTTP but cannot be routed, as `GET /%` cannot: no hook runs for it. */
+export function answerUnroutable(replicaName: string) {
+  return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    const statusCode = error.statusCode ?? 400
+    void reply
+      .headers({ 'x-served-by': replicaName, 'x-request-id': request.id })
+      .code(statusCode)
+      .send(body(statusCode, 'BAD_REQUEST', 'This is not a path that can be read'))
+  }
+}
+
 /** RFC 6750 §3.1: a request without a token is told the scheme only; one with a bad token also what is wrong. */
 function challenge(error: FastifyError): string {
   const realm = 'Bearer realm="one-secret"'
@@ -156,7 +170,7 @@ function challenge(error: FastifyError): string {
 }
 
 /** Answers what is not HTTP at all, before there is a request to hand to the handlers above. */
-export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy()
     return
@@ -169,7 +183,7 @@ export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket
         : ([400, 'BAD_REQUEST', 'This is not a valid HTTP request'] as const)
   const payload = JSON.stringify(body(statusCode, code, message))
   socket.end(
-    `HTTP/1.1 ${statusCode} ${phrases.get(statusCode)}\r\nContent-Type: application/json; charset=utf-8\r\n` +
+    `HTTP/1.1 ${statusCode} ${phrases.get(statusCode)}\r\nContent-Type: application/json; charset=utf-8\r\nX-Request-Id: ${randomUUID()}\r\n` +
       `Content-Length: ${Buffer.byteLength(payload)}\r\nConnection: close\r\n\r\n${payload}`
   )
 }

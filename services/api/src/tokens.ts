@@ -23,8 +23,8 @@ const NumericDate = Type.Integer({ minimum: 1, maximum: 8_640_000_000_000 })
  */
 export const AccessClaims = Type.Object(
   {
-    iss: Type.String({ minLength: 1 }),
-    aud: Type.String({ minLength: 1 }),
+    iss: Type.String({ minLength: 1, maxLength: 256 }),
+    aud: Type.String({ minLength: 1, maxLength: 256 }),
     sub: Type.String({ ...Uuid, description: 'The user.' }),
     sid: Type.String({ ...Uuid, description: 'The session: one login on one device.' }),
     jti: Type.String({ ...Uuid, description: 'This token.' }),

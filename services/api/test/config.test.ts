@@ -59,6 +59,12 @@ t.test('everything that is wrong is named in one message', async (t) => {
 
 const b64 = (text: string | Buffer): string => Buffer.from(text).toString('base64url')
 const wrong: [string, string, RegExp][] = [
+  ['TRUST_PROXY', '999.1.1.1', /has "999\.1\.1\.1"/],
+  ['TRUST_PROXY', '10.0.0.0/33', /has "10\.0\.0\.0\/33"/],
+  ['TRUST_PROXY', '10.0.0.0/8/8', /has /],
+  ['REDIS_URL', 'redis://localhost:6379/abc', /no number/],
+  ['REDIS_URL', 'redis:/localhost', /not such a URL/],
+  ['JWT_ISSUER', 'x'.repeat(257), /1 to 256/],
   ['JWT_KEYS', 'k1', /not kid:base64url/],
   ['JWT_KEYS', 'k1:', /number 1.*0 bytes/],
   ['JWT_KEYS', ':abc', /not kid:base64url/],

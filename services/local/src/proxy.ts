@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Readable } from 'node:stream'
+import { Readable, type Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { LocalError } from './errors.js'
@@ -14,6 +14,7 @@ const KIB = 1024
 const ANSWERS = {
   400: { code: 'BAD_REQUEST', error: 'Bad Request', message: 'This is not a valid HTTP request' },
   404: { code: 'NOT_FOUND', error: 'Not Found', message: 'There is no such path' },
+  408: { code: 'REQUEST_TIMEOUT', error: 'Request Timeout', message: 'The request did not arrive in time' },
   413: { code: 'BODY_TOO_LARGE', error: 'Payload Too Large', message: 'The body is larger than 16 KiB' },
   415: { code: 'UNSUPPORTED_MEDIA_TYPE', error: 'Unsupported Media Type', message: 'The content type is not valid' },
   431: { code: 'HEADERS_TOO_LARGE', error: 'Request Header Fields Too Large', message: 'The headers are too large' },
@@ -38,7 +39,23 @@ function answer(reply: FastifyReply, statusCode: Answer): FastifyReply {
   return reply
     .code(statusCode)
     .type('application/json')
+    .header('x-request-id', reply.request.id)
     .send(JSON.stringify(body(statusCode)))
+}
+
+/** Answers what never becomes a request that Fastify knows of. */
+function answerSocket(socket: Duplex, statusCode: 400 | 408 | 431): void {
+  const text = JSON.stringify(body(statusCode))
+  socket.end(
+    `HTTP/1.1 ${statusCode} ${ANSWERS[statusCode].error}\r\nContent-Type: application/json\r\nX-Request-Id: ${randomUUID()}\r\n` +
+      `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`
+  )
+}
+
+/** HTTP/1.1 has one Host, and only one (RFC 9112 §3.2). */
+function hasOneHost({ httpVersion, rawHeaders }: IncomingMessage): boolean {
+  const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length
+  return hosts === 1 || (hosts === 0 && httpVersion === '1.0')
 }
 
 /** The method may be sent twice. POST and PATCH may not, and the rest is not worth the thought. */
@@ -151,7 +168,15 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
     connectionTimeout: 0,
     keepAliveTimeout: 65_000,
     requestTimeout: 10_000,
-    http: { maxHeaderSize: 16 * KIB, headersTimeout: 5_000 },
+    // Node looks for those who are late every 30 s unless told otherwise, and for the Host in words of its own.
+    http: {
+      maxHeaderSize: 16 * KIB,
+      headersTimeout: 5_000,
+      connectionsCheckingInterval: 1_000,
+      requireHostHeader: false
+    },
+    // `GET http://host/path`, which a server must understand (RFC 9112 §3.2.2).
+    rewriteUrl: ({ url = '/' }) => url.replace(/^https?:\/\/[^/?]*/i, '') || '/',
     // Fresh, whatever the client calls it.
     genReqId: () => randomUUID(),
     requestIdHeader: false,
@@ -159,14 +184,14 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
     return503OnClosing: false,
     clientErrorHandler(error, socket) {
       if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return
-      const statusCode = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
-      const text = JSON.stringify(body(statusCode))
-      socket.end(
-        `HTTP/1.1 ${statusCode} ${ANSWERS[statusCode].error}\r\nContent-Type: application/json\r\n` +
-          `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`
-      )
-    }
+      const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      answerSocket(socket, error.code === 'HPE_HEADER_OVERFLOW' ? 431 : late ? 408 : 400)
+    },
+    frameworkErrors: (_error, _request, reply) => void answer(reply, 400)
   })
+  app.server.on('connect', (_request, socket) => answerSocket(socket, 400))
+  // An expectation that nobody knows may be passed over (RFC 9110 §10.1.1).
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   const rotation = new Rotation(replicas)
 
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
@@ -175,7 +200,8 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
   })
   app.setNotFoundHandler((_request, reply) => answer(reply, 404))
   app.addHook('onRequest', async (request, reply) => {
-    if (isMetrics(request.url)) await answer(reply, 404)
+    if (!hasOneHost(request.raw)) await answer(reply, 400)
+    else if (isMetrics(request.url)) await answer(reply, 404)
   })
   // What is no JSON, or of no type, is for a replica to refuse.
   app.removeAllContentTypeParsers()

@@ -1,0 +1,112 @@
+import { connect, type AddressInfo } from 'node:net'
+import { findBinary, startNginx, startProxy } from '@one-secret/local'
+import t from 'tap'
+import { buildReplica, logIn, startBackends } from '../harness.js'
+
+const { env } = await startBackends(t)
+const app = await buildReplica(t, { ...env, TRUST_PROXY: '127.0.0.1' })
+await app.listen({ host: '127.0.0.1', port: 0 })
+const replica = { url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}` }
+const { access_token } = await logIn(app)
+
+/** Sends it as it stands; resolves with what came back once the other side has closed, and after how long. */
+function send(base: string, text: string | Buffer, drip?: () => string): Promise<{ answer: string; ms: number }> {
+  return new Promise((resolve) => {
+    const { hostname, port } = new URL(base)
+    const started = performance.now()
+    let answer = ''
+    const socket = connect(Number(port), hostname, () => socket.write(text))
+    const timer = drip && setInterval(() => socket.writable && socket.write(drip()), 300)
+    const late = setTimeout(() => socket.destroy(), 30_000)
+    socket.setEncoding('latin1').on('data', (chunk: string) => (answer += chunk))
+    // A server may hang up on somebody who is still talking.
+    socket.on('error', () => undefined)
+    socket.on('close', () => {
+      clearInterval(timer)
+      clearTimeout(late)
+      resolve({ answer, ms: performance.now() - started })
+    })
+  })
+}
+
+const get = (lines: string): string => `GET /whoami HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${lines}\r\n`
+const post = (lines: string, body: string): string =>
+  `POST /auth/refresh HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n${lines}\r\n${body}`
+const own = `Authorization: Bearer ${access_token}\r\n`
+
+/** Each is refused, by the two balancers and by a replica itself. */
+const broken: Record<string, string> = {
+  'no HTTP': 'GARBAGE\r\n\r\n',
+  'a version to come': 'GET / HTTP/9.9\r\nHost: a\r\nConnection: close\r\n\r\n',
+  'no Host': `GET /whoami HTTP/1.1\r\nConnection: close\r\n${own}\r\n`,
+  'two Hosts': get(`Host: b\r\n${own}`),
+  'a NUL in a header': get(`${own}X-A: a\0b\r\n`),
+  'a NUL in the path': `GET /who\0ami HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`,
+  'a header with a blank before its colon': get(`${own}X-A : b\r\n`),
+  'a folded header': get(`${own}X-A: b\r\n c\r\n`),
+  'headers of 35 kB': get(`${own}X-A: ${'x'.repeat(35_000)}\r\n`),
+  'a length and chunks (RFC 9112 §6.3)': post('Content-Length: 2\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
+  'two lengths': post('Content-Length: 2\r\nContent-Length: 3\r\n', '{}'),
+  'a length that is none': post('Content-Length: +2\r\n', '{}'),
+  'a negative length': post('Content-Length: -1\r\n', '{}'),
+  'chunks twice': post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
+  'another encoding': post('Transfer-Encoding: gzip\r\n', '{}'),
+  'a chunk whose size is none': post('Transfer-Encoding: chunked\r\n', 'zz\r\n{}\r\n0\r\n\r\n'),
+  CONNECT: 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nConnection: close\r\n\r\n',
+  'a path that cannot be read': `GET /% HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`,
+  'a path of bytes': `GET /%ff%fe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`
+}
+
+/** Odd, and no reason to refuse: what counts is that the answer is the one that anybody gets. */
+const odd: Record<string, [text: string, status: number | string]> = {
+  'HTTP/1.0 without a Host': ['GET /health/live HTTP/1.0\r\n\r\n', 200],
+  'a path in absolute form': [`GET http://a/whoami HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`, 200],
+  'two slashes': [`GET //whoami HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`, '40[04]'],
+  'an expectation that nobody knows': [get(`${own}Expect: a miracle\r\n`), 200],
+  HEAD: [`HEAD /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`, 200]
+}
+
+const nginx = findBinary('nginx') === undefined ? undefined : await startNginx({ replicas: [replica] })
+const embedded = await startProxy({ replicas: [replica] })
+t.teardown(() => Promise.all([nginx?.stop(), embedded.stop()]))
+
+for (const [way, url] of Object.entries({ nginx: nginx?.url, embedded: embedded.url, replica: replica.url })) {
+  const skip = url === undefined ? 'no nginx on the PATH' : false
+  t.test(`broken HTTP to ${way}: 4xx in the shape of errors`, { skip }, async (t) => {
+    for (const [name, text] of Object.entries(broken)) {
+      const { answer } = await send(url!, Buffer.from(text, 'latin1'))
+      const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1])
+      t.ok(status >= 400 && status < 500, `${name}: ${answer.slice(0, 300)}`)
+      const said = JSON.parse(/\r\n\r\n[^{]*(\{[^]*\})/.exec(answer)?.[1] ?? '{}') as object
+      t.strictSame(Object.keys(said), ['statusCode', 'code', 'error', 'message'], name)
+      t.equal(answer.split('HTTP/1.1 ').length, 2, `${name}: one answer`)
+    }
+  })
+
+  t.test(`odd HTTP to ${way} gets what anybody gets`, { skip }, async (t) => {
+    for (const [name, [text, status]] of Object.entries(odd)) {
+      const { answer } = await send(url!, text)
+      t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `), `${name}: ${answer.slice(0, 200)}`)
+    }
+  })
+}
+
+t.test(
+  'nobody waits for those who are slow on purpose',
+  { skip: nginx ? false : 'no nginx on the PATH' },
+  async (t) => {
+    const head = 'GET /whoami HTTP/1.1\r\nHost: a\r\n'
+    const body =
+      'POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n{'
+    // Headers that come drop by drop, and a body that does not come at all. Their bounds are 5 s at a balancer, 6 s and 10 s
+    // at a replica; the rest is for a busy machine.
+    const sent = [nginx!, embedded, replica].flatMap(({ url }) => [
+      send(url, head, () => 'X-A: b\r\n'),
+      send(url, body)
+    ])
+    for (const { answer, ms } of await Promise.all(sent)) {
+      t.ok(ms > 3000 && ms < 16_000, `closed after ${Math.round(ms)} ms`)
+      t.ok(answer === '' || /^HTTP\/1\.1 4\d\d /.test(answer), answer.slice(0, 100))
+    }
+  }
+)
