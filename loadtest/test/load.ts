@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What clients did, and what they were told. */
-export interface Record {
+export interface Ledger {
   requests: number
   /** Every answer that was not the one expected, and every request without one. */
   failures: string[]
@@ -10,6 +10,11 @@ export interface Record {
   sql: string
   /** The lines there must be, were every request carried out that was acknowledged, once, and no other. */
   acknowledged: string[]
+}
+
+export interface Load {
+  /** Waits for the requests that are under way. */
+  stop(): Promise<Ledger>
 }
 
 const READERS = 3
@@ -21,7 +26,7 @@ const password = 'correct horse battery staple'
  * Clients that read, sign up, log in and refresh, until they are stopped. A sign-up that is carried out twice is a 409, a
  * login a second session; a refresh needs the one before.
  */
-export function startLoad(url: string): { stop: () => Promise<Record> } {
+export function startLoad(url: string): Load {
   const load = `load-${randomBytes(6).toString('hex')}`
   const failures: string[] = []
   const acknowledged: string[] = []
