@@ -148,7 +148,8 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
       const old = child
       await old.stop('SIGTERM', boundMs)
       const isReplaced = async (): Promise<void> => {
-        if (child === old) throw new Error('it has not been started')
+        // The supervisor's word too, or the one that is replaced next would still find this one down.
+        if (child === old || !alive) throw new Error('it does not answer yet')
         await ready()
       }
       await waitUntilReady(name, isReplaced, { timeoutMs: START_TIMEOUT_MS, signal: stopping.signal, everyMs: 25 })

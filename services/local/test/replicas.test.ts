@@ -57,6 +57,22 @@ t.test('one that was killed is started again with its name and its port, and is 
   t.match(lines.join('\n'), /was ended by SIGKILL; starting it again\n[\s\S]*is back, pid \d+/)
 })
 
+t.test('one that is replaced is out before it is told to end, and its successor is ready where it was', async (t) => {
+  const script = join(t.testdir({ 'stub.mjs': STUB }), 'stub.mjs')
+  const lines: string[] = []
+  const replica = await spawnReplica({ name: 'api-1', env: {}, script, onLine: (line) => lines.push(line) })
+  t.teardown(() => replica.stop())
+  const { pid, url } = replica
+  const replaced = replica.replace(5000)
+  t.notOk(replica.alive)
+  await replaced
+  t.ok(replica.alive)
+  t.notOk(isRunning(pid))
+  t.equal(replica.url, url)
+  t.match(JSON.parse((await askHttp(url)).body), { name: 'api-1' })
+  t.notMatch(lines.join('\n'), 'starting it again', 'it did not die')
+})
+
 t.test('one that keeps dying is started again at longer and longer intervals', async (t) => {
   const dir = t.testdir({ 'stub.mjs': STUB })
   const lines: { line: string; at: number }[] = []
