@@ -18,8 +18,8 @@ export interface Load {
 }
 
 const READERS = 3
-const WRITERS = 2
-const REFRESHES = 6
+const WRITERS = 4
+const REFRESHES = 40
 const password = 'correct horse battery staple'
 
 /**
@@ -63,7 +63,6 @@ export function startLoad(url: string): Load {
       let tokens = await post<Tokens>('/auth/login', 200, { username, password })
       let refreshes = 0
       while (tokens && refreshes < REFRESHES) {
-        await sleep(25)
         const next = await post<Tokens>('/auth/refresh', 200, { refresh_token: tokens.refresh_token })
         if (!next) break
         refreshes++
