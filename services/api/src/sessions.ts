@@ -5,11 +5,12 @@ import { revocationOfSession, type Revocation } from './denylist/denylist.js'
 import { CredentialsInvalid, SessionLimitReached } from './errors.js'
 import type { RefreshGrant } from './refresh-tokens.js'
 import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './tokens.js'
+import { transact } from './transact.js'
 
 /** How long the token just exchanged still gives the same successor: for two tabs, or an answer that was lost. */
 export const REUSE_GRACE_SECONDS = 10
 
-type Postgres = Pick<PostgresDb, 'query' | 'transact'>
+type Postgres = Pick<PostgresDb, 'query' | 'connect'>
 type Client = Pick<ClientBase, 'query'>
 
 export interface NewSession {
@@ -41,7 +42,7 @@ export async function startSession(
 ): Promise<{ grant: RefreshGrant; revocations: Revocation[] }> {
   if (max === 0) return { grant: await insertSession(pg, user, session), revocations: [] }
 
-  return pg.transact(async (client) => {
+  return transact(pg, async (client) => {
     await client.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [user.id])
     const { rows: newest } = await client.query<{ id: string }>(
       `SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()
@@ -108,7 +109,7 @@ export async function rotateSession(
  * @returns what has to be published, or undefined where the grant is not an old one, or the session had ended otherwise
  */
 export function endReusedSession(pg: Postgres, { sid, generation }: RefreshGrant): Promise<Revocation[] | undefined> {
-  return pg.transact(async (client) => {
+  return transact(pg, async (client) => {
     const { rows } = await client.query<EndedSession>(
       `UPDATE sessions SET ended_at = coalesce(ended_at, now()), reused = true
        WHERE id = $1 AND generation > $2 AND expires_at > now() AND (ended_at IS NULL OR reused)
@@ -133,7 +134,7 @@ export function endSession(
   sid: string,
   revocations: readonly Revocation[] = []
 ): Promise<Revocation[] | undefined> {
-  return pg.transact(async (client) => {
+  return transact(pg, async (client) => {
     const { rows } = await client.query<EndedSession>(
       `UPDATE sessions SET ended_at = coalesce(ended_at, now()) WHERE id = $1 AND user_id = $2
        RETURNING id, ended_at AS "endedAt"`,
@@ -149,7 +150,7 @@ export function endSession(
  * @returns what has to be published
  */
 export function endSessions(pg: Postgres, userId: string): Promise<Revocation[]> {
-  return pg.transact(async (client) => {
+  return transact(pg, async (client) => {
     await client.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [userId])
     return endSessionsExcept(client, userId, [])
   })
@@ -168,7 +169,7 @@ export function changePassword(
   hashes: { from: string; to: string },
   keptSid: string
 ): Promise<Revocation[]> {
-  return pg.transact(async (client) => {
+  return transact(pg, async (client) => {
     const { rowCount } = await client.query(
       'UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2',
       [userId, hashes.from, hashes.to]
