@@ -77,12 +77,12 @@ for (const [name, start] of Object.entries(balancers)) {
 
 for (const [way, ask] of Object.entries(ways)) {
   for (const [kind, rows] of Object.entries({
-    tokens: hostileTokens(forger, good),
-    headers: badHeaders(good),
-    bodies: badBodies(good)
+    tokens: () => hostileTokens(forger, good),
+    headers: () => badHeaders(good),
+    bodies: () => badBodies(good)
   })) {
-    t.test(`${rows.length} bad ${kind}, by ${way}`, { skip: ask ? false : 'no nginx on the PATH' }, async (t) => {
-      for (const row of rows) t.strictSame(complaints(row, await ask!(row)), [], row.name)
+    t.test(`bad ${kind}, by ${way}`, { skip: ask ? false : 'no nginx on the PATH' }, async (t) => {
+      for (const row of rows()) t.strictSame(complaints(row, await ask!(row)), [], row.name)
     })
   }
 }

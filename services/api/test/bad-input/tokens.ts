@@ -2,7 +2,10 @@ import { createHmac, generateKeyPairSync, randomUUID, sign } from 'node:crypto'
 import { claimsIn, segment, type Forger } from './forge.js'
 import type { Row } from './rows.js'
 
-/** Each is signed with the right secret where it is signed at all: what is refused is what it says. */
+/**
+ * Each is signed with the right secret where it is signed at all: what is refused is what it says. To be asked at once, for
+ * some are about to expire.
+ */
 export function hostileTokens(forger: Forger, good: string): Row[] {
   const { kid, secret } = forger
   const forge: Forger['forge'] = (...args) => forger.forge(...args)
@@ -151,12 +154,14 @@ const twice = (secret: Buffer, kid: string, payload: string): string =>
 const blanks = (secret: Buffer, kid: string, payload: string): string =>
   withHeader(secret, `{"alg": "HS256","typ":"at+jwt","kid":"${kid}"}`, payload)
 
-function signedBy(alg: 'RS256' | 'ES256', claims: object, kid: string): string {
-  const { privateKey } =
-    alg === 'RS256'
-      ? generateKeyPairSync('rsa', { modulusLength: 2048 })
-      : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+// Once, and before anything waits for an answer: it takes its time, and all of this process'.
+const keys = {
+  RS256: generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey,
+  ES256: generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+}
+
+function signedBy(alg: keyof typeof keys, claims: object, kid: string): string {
   const input = `${segment({ alg, typ: 'at+jwt', kid })}.${segment(claims)}`
-  const signature = sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
+  const signature = sign('sha256', Buffer.from(input), { key: keys[alg], dsaEncoding: 'ieee-p1363' })
   return `${input}.${signature.toString('base64url')}`
 }
