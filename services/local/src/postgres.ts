@@ -31,7 +31,9 @@ export interface Postgres {
   reason: string
   version?: string
   /** Of the postmaster. */
-  pid?: number
+  readonly pid?: number
+  /** Starts it again on its data, under the same URL, however it came to an end. Absent where it is not ours. */
+  restart?(): Promise<void>
   /** Fast shutdown; SIGKILL after 1.5 s. */
   stop(): Promise<void>
 }
@@ -157,8 +159,9 @@ async function runPostgres(kind: 'binary' | 'embedded', reason: string, options:
   const exitHook = options.exitHook ?? createExitHook()
   const temp = createTempDir(exitHook)
   let child: Child | undefined
+  const end = async (): Promise<void> => child?.stop('SIGINT', STOP_TIMEOUT_MS)
   const stop = async (): Promise<void> => {
-    await child?.stop('SIGINT', STOP_TIMEOUT_MS)
+    await end()
     await temp.remove()
   }
 
@@ -176,15 +179,32 @@ async function runPostgres(kind: 'binary' | 'embedded', reason: string, options:
     for (let attempt = 1; ; attempt++) {
       const port = await freePort()
       const address = `postgres://postgres:${password}@127.0.0.1:${port}`
-      child = await startServer(server, port)
-      try {
+      const start = async (): Promise<Child> => {
+        const started = (child = await startServer(server, port))
         const probe = async (): Promise<void> => void (await query(`${address}/postgres`, 'SELECT 1'))
-        await waitUntilReady('postgres', probe, { timeoutMs: START_TIMEOUT_MS, child, signal })
+        await waitUntilReady('postgres', probe, { timeoutMs: START_TIMEOUT_MS, child: started, signal })
+        return started
+      }
+      try {
+        let running = await start()
         await query(`${address}/postgres`, `CREATE DATABASE ${DATABASE}`)
-        return { kind, reason, url: `${address}/${DATABASE}`, version: binaries.version, pid: child.pid, stop }
+        return {
+          kind,
+          reason,
+          url: `${address}/${DATABASE}`,
+          version: binaries.version,
+          get pid() {
+            return running.pid
+          },
+          restart: async () => {
+            await end()
+            running = await start()
+          },
+          stop
+        }
       } catch (error) {
-        const portTaken = child.lastLines().some((line) => /could not bind|Address already in use/i.test(line))
-        if (!portTaken || child.ended === undefined || attempt === PORT_ATTEMPTS) throw error
+        const portTaken = child?.lastLines().some((line) => /could not bind|Address already in use/i.test(line))
+        if (!portTaken || child?.ended === undefined || attempt === PORT_ATTEMPTS) throw error
       }
     }
   } catch (error) {

@@ -48,6 +48,22 @@ for (const kind of ['embedded', 'binary'] as const) {
   })
 }
 
+for (const signal of ['SIGQUIT', undefined] as const) {
+  t.test(`restarted after ${signal ?? 'nothing'}: the same data under the same URL`, async (t) => {
+    const postgres = await startPostgres()
+    t.teardown(() => postgres.stop())
+    const { url, pid } = postgres
+    await ask(url, 'CREATE TABLE kept AS SELECT 42 AS n')
+    if (signal) process.kill(pid ?? 0, signal)
+    await postgres.restart?.()
+    t.not(postgres.pid, pid)
+    t.equal(await ask(url, 'SELECT n FROM kept'), 42)
+    await postgres.stop()
+    t.notOk(isRunning(postgres.pid ?? 0))
+    t.same(tempDirs(), [])
+  })
+}
+
 t.test('stops one that is itself stopped', async (t) => {
   const postgres = await startPostgres()
   process.kill(postgres.pid ?? 0, 'SIGSTOP')
