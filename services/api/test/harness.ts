@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type {} from '@fastify/postgres'
 import type {} from '@fastify/redis'
 import { randomBytes } from 'node:crypto'
-import { startPostgres, startRedis, type Postgres, type Redis } from '@one-secret/local'
+import { startPostgres, startRedis, type Postgres, type Redis, type RedisOptions } from '@one-secret/local'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp } from '../src/app.js'
@@ -21,8 +21,8 @@ export interface Backends {
 }
 
 /** A Postgres with the schema and a Redis of the test's own, stopped after it. */
-export async function startBackends(t: Test): Promise<Backends> {
-  const [postgres, redis] = await Promise.all([startPostgres(), startRedis()])
+export async function startBackends(t: Test, redisOptions: RedisOptions = {}): Promise<Backends> {
+  const [postgres, redis] = await Promise.all([startPostgres(), startRedis(redisOptions)])
   t.teardown(() => Promise.all([postgres.stop(), redis.stop()]))
   const env = {
     DATABASE_URL: postgres.url,

@@ -1,0 +1,77 @@
+import t from 'tap'
+import { buildReplica, logIn, logOut, present, refresh, startBackends } from '../harness.js'
+import { startLine } from './line.js'
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 10_000
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error('did not come true within 10 s')
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+}
+
+t.test('Redis says nothing: a look-up is given up after 200 ms', async (t) => {
+  const backends = await startBackends(t)
+  const line = await startLine(t, backends.redis.url)
+  const app = await buildReplica(t, { ...backends.env, REDIS_URL: line.url })
+  const { access_token } = await logIn(app)
+  let shortest = Infinity
+  for (let i = 0; i < 4; i++) {
+    line.cut()
+    const began = performance.now()
+    t.match(await present(app, access_token), { status: 503, code: 'REVOCATION_UNKNOWN' })
+    shortest = Math.min(shortest, performance.now() - began)
+    line.mend()
+    await until(async () => (await present(app, access_token)).status === 200)
+  }
+  // A busy machine adds to some of them, hardly to all.
+  t.ok(shortest > 150 && shortest < 600, `${Math.round(shortest)} ms`)
+})
+
+t.test('Redis fails between the check and the publication: 503, and repeating the call ends it', async (t) => {
+  const backends = await startBackends(t)
+  const app = await buildReplica(t, backends.env)
+  const { access_token } = await logIn(app)
+  // A log that is no stream stands in for a Redis that refuses to write, as one without memory does.
+  await app.redis.set('denylist:log', 'full')
+  t.match((await logOut(app, access_token)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
+  await app.redis.del('denylist:log')
+  t.equal((await logOut(app, access_token)).statusCode, 200)
+  t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
+})
+
+t.test('Redis fails when a theft is published: 503, and the next use of the stolen token ends it', async (t) => {
+  const backends = await startBackends(t)
+  const app = await buildReplica(t, backends.env)
+  const { access_token, refresh_token } = await logIn(app)
+  await refresh(app, refresh_token)
+  await app.pg.query("UPDATE sessions SET rotated_at = now() - interval '1 minute'")
+  await app.redis.set('denylist:log', 'full')
+  t.match((await refresh(app, refresh_token)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
+  await app.redis.del('denylist:log')
+  t.match((await refresh(app, refresh_token)).json(), { statusCode: 401, code: 'REFRESH_TOKEN_REUSED' })
+  t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
+})
+
+t.test('Postgres ends a connection in the middle of a transaction: 503, and the replica lives on', async (t) => {
+  const backends = await startBackends(t)
+  const app = await buildReplica(t, backends.env)
+  const [{ access_token }, other] = [await logIn(app), await logIn(app)]
+  // Holds the rows, so that the logout waits inside its transaction.
+  const client = await app.pg.connect()
+  await client.query('BEGIN')
+  await client.query('SELECT FROM sessions FOR UPDATE')
+  const answer = logOut(app, access_token)
+  await until(async () => {
+    // On a connection of its own: inside a transaction the activity is as it was at the first look.
+    const { rows } = await app.pg.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE sessions%'"
+    )
+    return rows.length > 0
+  })
+  t.match((await answer).json(), { statusCode: 503, code: 'DATABASE_UNAVAILABLE' })
+  await client.query('ROLLBACK')
+  client.release()
+  t.match(await present(app, access_token), { status: 200 }, 'it was not logged out')
+  t.equal((await logOut(app, other.access_token)).statusCode, 200)
+})
