@@ -52,10 +52,15 @@ function answerSocket(socket: Duplex, statusCode: 400 | 408 | 431): void {
   )
 }
 
-/** HTTP/1.1 has one Host, and only one (RFC 9112 §3.2). */
-function hasOneHost({ httpVersion, rawHeaders }: IncomingMessage): boolean {
-  const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length
-  return hosts === 1 || (hosts === 0 && httpVersion === '1.0')
+/**
+ * HTTP/1.1 has one Host, and only one (RFC 9112 §3.2). Nor are there two Authorizations: Node would keep the first, and a
+ * replica would never know of the other.
+ */
+function isUnambiguous({ httpVersion, rawHeaders }: IncomingMessage): boolean {
+  const count = (header: string): number =>
+    rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === header).length
+  const hosts = count('host')
+  return (hosts === 1 || (hosts === 0 && httpVersion === '1.0')) && count('authorization') <= 1
 }
 
 /** The method may be sent twice. POST and PATCH may not, and the rest is not worth the thought. */
@@ -200,7 +205,7 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
   })
   app.setNotFoundHandler((_request, reply) => answer(reply, 404))
   app.addHook('onRequest', async (request, reply) => {
-    if (!hasOneHost(request.raw)) await answer(reply, 400)
+    if (!isUnambiguous(request.raw)) await answer(reply, 400)
     else if (isMetrics(request.url)) await answer(reply, 404)
   })
   // What is no JSON, or of no type, is for a replica to refuse.

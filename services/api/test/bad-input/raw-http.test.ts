@@ -2,6 +2,7 @@ import { connect, type AddressInfo } from 'node:net'
 import { findBinary, startNginx, startProxy } from '@one-secret/local'
 import t from 'tap'
 import { buildReplica, logIn, startBackends } from '../harness.js'
+import { complaints } from './rows.js'
 
 const { env } = await startBackends(t)
 const app = await buildReplica(t, { ...env, TRUST_PROXY: '127.0.0.1' })
@@ -34,27 +35,58 @@ const post = (lines: string, body: string): string =>
   `POST /auth/refresh HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n${lines}\r\n${body}`
 const own = `Authorization: Bearer ${access_token}\r\n`
 
-/** Each is refused, by the two balancers and by a replica itself. */
-const broken: Record<string, string> = {
-  'no HTTP': 'GARBAGE\r\n\r\n',
-  'a version to come': 'GET / HTTP/9.9\r\nHost: a\r\nConnection: close\r\n\r\n',
-  'no Host': `GET /whoami HTTP/1.1\r\nConnection: close\r\n${own}\r\n`,
-  'two Hosts': get(`Host: b\r\n${own}`),
-  'a NUL in a header': get(`${own}X-A: a\0b\r\n`),
-  'a NUL in the path': `GET /who\0ami HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`,
-  'a header with a blank before its colon': get(`${own}X-A : b\r\n`),
-  'a folded header': get(`${own}X-A: b\r\n c\r\n`),
-  'headers of 35 kB': get(`${own}X-A: ${'x'.repeat(35_000)}\r\n`),
-  'a length and chunks (RFC 9112 §6.3)': post('Content-Length: 2\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
-  'two lengths': post('Content-Length: 2\r\nContent-Length: 3\r\n', '{}'),
-  'a length that is none': post('Content-Length: +2\r\n', '{}'),
-  'a negative length': post('Content-Length: -1\r\n', '{}'),
-  'chunks twice': post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
-  'another encoding': post('Transfer-Encoding: gzip\r\n', '{}'),
-  'a chunk whose size is none': post('Transfer-Encoding: chunked\r\n', 'zz\r\n{}\r\n0\r\n\r\n'),
-  CONNECT: 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nConnection: close\r\n\r\n',
-  'a path that cannot be read': `GET /% HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`,
-  'a path of bytes': `GET /%ff%fe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`
+/** Each is refused, by the two balancers and by a replica itself: how, and with which code where a replica has one of its own. */
+const broken: Record<string, [text: string, status: number, code: string, ofReplica?: string]> = {
+  'no HTTP': ['GARBAGE\r\n\r\n', 400, 'BAD_REQUEST'],
+  'a version to come': ['GET / HTTP/9.9\r\nHost: a\r\nConnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
+  'the preface of HTTP/2': ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'BAD_REQUEST'],
+  'a method in small letters': [get(own).replace('GET', 'get'), 400, 'BAD_REQUEST'],
+  'no Host': [`GET /whoami HTTP/1.1\r\nConnection: close\r\n${own}\r\n`, 400, 'BAD_REQUEST'],
+  'two Hosts': [get(`Host: b\r\n${own}`), 400, 'BAD_REQUEST'],
+  'a NUL in a header': [get(`${own}X-A: a\0b\r\n`), 400, 'BAD_REQUEST'],
+  'a NUL in the path': [get(own).replace('whoami', 'who\0ami'), 400, 'BAD_REQUEST'],
+  'a CR in a header': [get(own.replace('\r\n', '\rX-A: b\r\n')), 400, 'BAD_REQUEST'],
+  'a header without a name': [get(`${own}: b\r\n`), 400, 'BAD_REQUEST'],
+  'a header with a blank before its colon': [get(`${own}X-A : b\r\n`), 400, 'BAD_REQUEST'],
+  'a folded header (obs-fold, RFC 9112 §5.2)': [get(`${own}X-A: b\r\n c\r\n`), 400, 'BAD_REQUEST'],
+  'headers of 35 kB': [get(`${own}X-A: ${'x'.repeat(35_000)}\r\n`), 431, 'HEADERS_TOO_LARGE'],
+  'a token of 1 MB': [get(`Authorization: Bearer ${'a'.repeat(1_000_000)}\r\n`), 431, 'HEADERS_TOO_LARGE'],
+  'two Authorizations': [get(own + own), 400, 'BAD_REQUEST', 'AUTHORIZATION_MALFORMED'],
+  'a good Authorization before another': [
+    get(`${own}Authorization: Basic YTpi\r\n`),
+    400,
+    'BAD_REQUEST',
+    'AUTHORIZATION_MALFORMED'
+  ],
+  'a good Authorization behind another': [
+    get(`Authorization: Basic YTpi\r\n${own}`),
+    400,
+    'BAD_REQUEST',
+    'AUTHORIZATION_MALFORMED'
+  ],
+  'a tab after Bearer': [get(own.replace('Bearer ', 'Bearer\t')), 400, 'AUTHORIZATION_MALFORMED'],
+  'a tab in the token': [get(own.replace('.', '\t.')), 400, 'AUTHORIZATION_MALFORMED'],
+  'a token of bytes': [get('Authorization: Bearer \xff\xfe\r\n'), 401, 'TOKEN_INVALID'],
+  'a length and chunks (RFC 9112 §6.3)': [
+    post('Content-Length: 2\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
+    400,
+    'BAD_REQUEST'
+  ],
+  'chunks and a length': [post('Transfer-Encoding: chunked\r\nContent-Length: 2\r\n', '0\r\n\r\n'), 400, 'BAD_REQUEST'],
+  'two lengths': [post('Content-Length: 2\r\nContent-Length: 3\r\n', '{}'), 400, 'BAD_REQUEST'],
+  'a length that is none': [post('Content-Length: +2\r\n', '{}'), 400, 'BAD_REQUEST'],
+  'a negative length': [post('Content-Length: -1\r\n', '{}'), 400, 'BAD_REQUEST'],
+  'chunks twice': [
+    post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
+    400,
+    'BAD_REQUEST'
+  ],
+  'chunks twice in one header': [post('Transfer-Encoding: chunked, chunked\r\n', '0\r\n\r\n'), 400, 'BAD_REQUEST'],
+  'another encoding': [post('Transfer-Encoding: gzip\r\n', '{}'), 400, 'BAD_REQUEST'],
+  'a chunk whose size is none': [post('Transfer-Encoding: chunked\r\n', 'zz\r\n{}\r\n0\r\n\r\n'), 400, 'BAD_REQUEST'],
+  CONNECT: ['CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nConnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
+  'a path that cannot be read': [get(own).replace('/whoami', '/%'), 400, 'BAD_REQUEST'],
+  'a path of bytes': [get(own).replace('/whoami', '/%ff%fe'), 400, 'BAD_REQUEST']
 }
 
 /** Odd, and no reason to refuse: what counts is that the answer is the one that anybody gets. */
@@ -73,13 +105,19 @@ t.teardown(() => Promise.all([nginx?.stop(), embedded.stop()]))
 for (const [way, url] of Object.entries({ nginx: nginx?.url, embedded: embedded.url, replica: replica.url })) {
   const skip = url === undefined ? 'no nginx on the PATH' : false
   t.test(`broken HTTP to ${way}: 4xx in the shape of errors`, { skip }, async (t) => {
-    for (const [name, text] of Object.entries(broken)) {
+    for (const [name, [text, status, code, ofReplica = code]] of Object.entries(broken)) {
       const { answer } = await send(url!, Buffer.from(text, 'latin1'))
-      const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1])
-      t.ok(status >= 400 && status < 500, `${name}: ${answer.slice(0, 300)}`)
-      const said = JSON.parse(/\r\n\r\n[^{]*(\{[^]*\})/.exec(answer)?.[1] ?? '{}') as object
-      t.strictSame(Object.keys(said), ['statusCode', 'code', 'error', 'message'], name)
+      t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `), name)
       t.equal(answer.split('HTTP/1.1 ').length, 2, `${name}: one answer`)
+      const [head = '', body = ''] = answer.split('\r\n\r\n')
+      const headers = Object.fromEntries(
+        head.split('\r\n').map((line) => {
+          const at = line.indexOf(': ')
+          return [line.slice(0, at).toLowerCase(), line.slice(at + 2)]
+        })
+      )
+      const row = { name, status, code: way === 'replica' ? ofReplica : code }
+      t.strictSame(complaints(row, { status, headers, body }), [], name)
     }
   })
 

@@ -18,12 +18,14 @@ export function hostileTokens(forger: Forger, good: string): Row[] {
   const tokens: Record<string, string> = {
     'alg none, no signature (RFC 8725 §3.1)': `${segment({ alg: 'none', typ: 'at+jwt', kid })}.${payload}.`,
     'alg none, the old signature': `${segment({ alg: 'none', typ: 'at+jwt', kid })}.${payload}.${signature}`,
+    'alg None': `${segment({ alg: 'None', typ: 'at+jwt', kid })}.${payload}.`,
+    'alg NONE': `${segment({ alg: 'NONE', typ: 'at+jwt', kid })}.${payload}.`,
     'alg nOnE': `${segment({ alg: 'nOnE', typ: 'at+jwt', kid })}.${payload}.${signature}`,
     'alg missing': forge(claims, { alg: undefined }),
     'alg null': forge(claims, { alg: null }),
     'alg a list': forge(claims, { alg: ['HS256'] }),
     'alg hs256': forge(claims, { alg: 'hs256' }),
-    'alg HS384': forge(claims, { alg: 'HS384' }, secret, 'sha384'),
+    'alg HS384 (RFC 8725 §3.2)': forge(claims, { alg: 'HS384' }, secret, 'sha384'),
     'alg HS512': forge(claims, { alg: 'HS512' }, secret, 'sha512'),
     'alg HS256, signed with SHA-512 cut off': forge(claims, {}, secret, 'sha512').slice(0, good.length),
     'alg RS256 with the secret (RFC 8725 §3.1)': forge(claims, { alg: 'RS256' }),
@@ -38,6 +40,8 @@ export function hostileTokens(forger: Forger, good: string): Row[] {
     'kid unknown': forge(claims, { kid: 'k9' }),
     'kid blank': forge(claims, { kid: '' }),
     'kid a number': forge(claims, { kid: 1 }),
+    'kid null': forge(claims, { kid: null }),
+    'kid a list with the right one': forge(claims, { kid: [kid] }),
     'kid __proto__': forge(claims, { kid: '__proto__' }),
     'kid constructor': forge(claims, { kid: 'constructor' }),
     'kid a path (RFC 8725 §3.10)': forge(claims, { kid: '../../dev/null' }, Buffer.alloc(0)),
@@ -45,7 +49,9 @@ export function hostileTokens(forger: Forger, good: string): Row[] {
     'crit empty': forge(claims, { crit: [] }),
     'crit known': forge(claims, { crit: ['exp'] }),
     'crit unknown': forge(claims, { crit: ['x-unknown'], 'x-unknown': true }),
+    'crit a string': forge(claims, { crit: 'exp' }),
     'crit null': forge(claims, { crit: null }),
+    'b64 false, and not in crit': forge(claims, { b64: false }),
     'b64 false': forge(claims, { b64: false, crit: ['b64'] }),
     'zip (RFC 8725 §3.6)': forge(claims, { zip: 'DEF' }),
     'jwk of the attacker (RFC 8725 §3.10)': forge(claims, { jwk: { kty: 'oct', k: 'AAAA' } }, Buffer.alloc(3)),
@@ -61,7 +67,8 @@ export function hostileTokens(forger: Forger, good: string): Row[] {
     'payload empty': `${header}..${signature}`,
     'signature missing (RFC 8725 §3.3)': `${header}.${payload}.`,
     'signature cut off': `${header}.${payload}`,
-    'signature blank': `${header}.${payload}.null`,
+    'signature null': `${header}.${payload}.null`,
+    'signature undefined': `${header}.${payload}.undefined`,
     'signature of zeros': `${header}.${payload}.${'A'.repeat(43)}`,
     'signature shortened': good.slice(0, -1),
     'signature of half its bytes': good.slice(0, -21),
@@ -74,11 +81,17 @@ export function hostileTokens(forger: Forger, good: string): Row[] {
     'a part more': `${good}.x`,
     'five parts, as a JWE': `${good}.x.x`,
     'one part': header,
+    'two parts, and no dot behind them': `${payload}.${signature}`,
+    'four parts, the last empty': `${good}.`,
+    'dots alone': '..',
+    'dots at the front': `..${good}`,
     'standard base64 alphabet': `${header}.${payload}.${'+'.repeat(43)}`,
     'payload an array': forge([]),
     'payload a string': forge('"x"'),
     'payload a number': forge('1'),
     'payload null': forge('null'),
+    'payload true': forge('true'),
+    'payload nothing, signed': forge(''),
     'payload no JSON': forge('{'),
     'payload not UTF-8 (RFC 8725 §3.7)': signedBytes(secret, header, Buffer.from([0x7b, 0xff, 0xfe, 0x7d])),
     'payload in UTF-16 (RFC 8725 §3.7)': signedBytes(secret, header, Buffer.from(raw, 'utf16le')),
@@ -88,9 +101,12 @@ export function hostileTokens(forger: Forger, good: string): Row[] {
     'payload with __proto__': forge(raw.replace('{', '{"__proto__":{"a":1},')),
     'a claim more': forge({ ...claims, admin: true }),
     'nbf in the future': forge({ ...claims, nbf: now + 60 }),
+    'nbf in the past': forge({ ...claims, nbf: now - 60 }),
+    'nbf null': forge({ ...claims, nbf: null }),
     'nbf a string': forge({ ...claims, nbf: 'tomorrow' }),
     'exp a string': forge({ ...claims, exp: String(claims.exp) }),
     'exp a fraction': forge({ ...claims, exp: claims.exp + 0.5 }),
+    'exp beyond the years there are': forge({ ...claims, exp: 8_640_000_000_001 }),
     'exp negative': forge({ ...claims, exp: -1 }),
     'exp 1e300': forge(raw.replace(/"exp":\d+/, '"exp":1e300')),
     'exp 1e999': forge(raw.replace(/"exp":\d+/, '"exp":1e999')),
@@ -101,11 +117,17 @@ export function hostileTokens(forger: Forger, good: string): Row[] {
     'exp at iat, both to come': forge({ ...claims, iat: now + 4, exp: now + 4 }),
     'iat in the future': forge({ ...claims, iat: now + 60, exp: now + 120 }),
     'iat a string': forge({ ...claims, iat: String(claims.iat) }),
-    'sub not a UUID': forge({ ...claims, sub: 'ada' }),
-    'sub of three thousand letters': forge({ ...claims, sub: 'a'.repeat(3000) }),
-    'jti in capitals': forge({ ...claims, jti: randomUUID().toUpperCase().replace(/^./, 'A') }),
+    'a refresh token, in a JWT of our own making (RFC 8725 §3.12)': forge(
+      { sid: claims['sid'], generation: 1 },
+      { typ: 'rt+jwt' }
+    ),
+    'an ID token of ours (RFC 8725 §3.12)': forge({ ...claims, nonce: 'n' }, { typ: 'JWT' }),
+    'a logout token of ours (RFC 8725 §3.12)': forge({ ...claims, events: {} }, { typ: 'logout+jwt' }),
+    'sub not a UUID (RFC 8725 §3.8)': forge({ ...claims, sub: 'ada' }),
     'aud an array (RFC 8725 §3.9)': forge({ ...claims, aud: [claims['aud']] }),
     'aud of another service (RFC 8725 §3.9)': forge({ ...claims, aud: 'another-api' }),
+    'aud an array with another (RFC 8725 §3.9)': forge({ ...claims, aud: [claims['aud'], 'another-api'] }),
+    'iss an array': forge({ ...claims, iss: [claims['iss']] }),
     'iss wrong (RFC 8725 §3.8)': forge({ ...claims, iss: 'https://attacker.example' }),
     'iss in other letters': forge({ ...claims, iss: String(claims['iss']).toUpperCase() })
   }
@@ -116,6 +138,14 @@ export function hostileTokens(forger: Forger, good: string): Row[] {
       if (name !== 'scope' || value !== '')
         tokens[`${name} ${JSON.stringify(value)}`] = forge({ ...claims, [name]: value })
     }
+  }
+  for (const name of ['sub', 'sid', 'jti']) {
+    tokens[`${name} a number other than 0`] = forge({ ...claims, [name]: 1 })
+    tokens[`${name} a word`] = forge({ ...claims, [name]: 'ada' })
+    tokens[`${name} in capitals`] = forge({ ...claims, [name]: randomUUID().toUpperCase().replace(/^./, 'A') })
+    tokens[`${name} without dashes`] = forge({ ...claims, [name]: randomUUID().replaceAll('-', '') })
+    tokens[`${name} with a line behind it`] = forge({ ...claims, [name]: `${randomUUID()}\n` })
+    tokens[`${name} of three thousand letters`] = forge({ ...claims, [name]: 'a'.repeat(3000) })
   }
   // The sixteen last characters that are canonical stand for sixteen values; each has three others for the same bytes.
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
