@@ -7,6 +7,9 @@ import { within } from './within.js'
 /** How many may wait. A hash takes 11 ms of CPU, so the last waits for less than a second of it. */
 const MAX_QUEUE = 64
 
+/** Neither NUL nor half of a surrogate pair: they have no bytes of their own, so two passwords would be one. */
+export const PASSWORD_PATTERN = '^[^\\u0000\\ud800-\\udfff]*$'
+
 /** How long one may wait, in milliseconds, where there is little CPU to be had. */
 const MAX_WAIT_MS = 4000
 

@@ -18,6 +18,7 @@ import {
   RefreshTokenMissing,
   RefreshTokenReused
 } from '../errors.js'
+import { PASSWORD_PATTERN } from '../passwords.js'
 import { needsAccessToken } from '../plugins/docs.js'
 import type { RefreshGrant } from '../refresh-tokens.js'
 import { endReusedSession, endSession, rotateSession, startSession, type SessionLimit } from '../sessions.js'
@@ -32,7 +33,7 @@ const ExpiresIn = Type.Integer({
 const Credentials = Type.Object(
   {
     username: Type.String({ minLength: 1, maxLength: 64, pattern: '^[^\\u0000\\ud800-\\udfff]*$' }),
-    password: Type.String({ minLength: 1, maxLength: 128 }),
+    password: Type.String({ minLength: 1, maxLength: 128, pattern: PASSWORD_PATTERN }),
     expires_in: Type.Optional(ExpiresIn),
     transport: Type.Optional(
       Type.Enum(['body', 'cookie'], {

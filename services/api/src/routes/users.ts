@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { Receipt } from '../denylist/denylist.js'
 import { authenticatedErrors, CredentialsInvalid, ErrorBody, TokenInvalid } from '../errors.js'
+import { PASSWORD_PATTERN } from '../passwords.js'
 import { needsAccessToken } from '../plugins/docs.js'
 import { changePassword } from '../sessions.js'
 import { Uuid } from '../tokens.js'
@@ -16,8 +17,7 @@ const Username = Type.String({
 const NewPassword = Type.String({
   minLength: 15,
   maxLength: 128,
-  // Neither NUL nor half of a surrogate pair: they have no bytes of their own, so two passwords would be one.
-  pattern: '^[^\\u0000\\ud800-\\udfff]*$',
+  pattern: PASSWORD_PATTERN,
   description: '15 to 128 characters, any'
 })
 
@@ -25,7 +25,7 @@ const NewUser = Type.Object({ username: Username, password: NewPassword }, { add
 
 const PasswordChange = Type.Object(
   {
-    old_password: Type.String({ minLength: 1, maxLength: 128, pattern: '^[^\\u0000\\ud800-\\udfff]*$' }),
+    old_password: Type.String({ minLength: 1, maxLength: 128, pattern: PASSWORD_PATTERN }),
     new_password: NewPassword
   },
   { additionalProperties: false }

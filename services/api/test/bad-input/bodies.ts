@@ -1,7 +1,8 @@
 import type { Row } from './rows.js'
 
 const PASSWORD = 'correct horse battery staple'
-const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`
+const arrays = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
+const objects = (depth: number): string => '{"a":'.repeat(depth) + '1' + '}'.repeat(depth)
 const json = { 'content-type': 'application/json' }
 
 /** Of every route that has a body: what it takes, and for each property what it does not. */
@@ -31,7 +32,7 @@ function routes(good: string): Route[] {
       right: { username: 'ada', password: PASSWORD },
       wrong: {
         username: [...text, 'a'.repeat(65)],
-        password: [null, 1, [], '', 'x'.repeat(129)],
+        password: [...text, 'x'.repeat(129), `${PASSWORD}\u0000`, `${PASSWORD}\ud800`],
         expires_in: [null, '60', 0, -1, 1.5],
         transport: [null, 1, '', 'header', ['cookie']]
       }
@@ -78,7 +79,13 @@ export function badBodies(good: string): Row[] {
       row('constructor.prototype', text.replace('{', '{"constructor":{"prototype":{}},'), 400, 'BODY_NOT_JSON'),
       row('an array', '[]', 400, 'VALIDATION_FAILED'),
       row('a string', '"x"', 400, 'VALIDATION_FAILED'),
-      row('5,000 arrays deep', deep, 400, 'VALIDATION_FAILED'),
+      // As deep as the limit of the body lets anybody go, and then 10,000.
+      row('8,000 arrays deep', arrays(8000), 400, 'VALIDATION_FAILED'),
+      row('2,700 objects deep', objects(2700), 400, 'VALIDATION_FAILED'),
+      row('10,000 arrays deep', arrays(10_000), 413, 'BODY_TOO_LARGE'),
+      row('8,000 deep in a property', text.replace(/:"[^"]*"/, `:${arrays(8000)}`), 400, 'VALIDATION_FAILED'),
+      row('__proto__ further in', text.replace('{', '{"a":{"b":[{"__proto__":{"a":1}}]},'), 400, 'BODY_NOT_JSON'),
+      row('a NUL as it is', text.replace(/"}$/, '\0"}'), 400, 'BODY_NOT_JSON'),
       row('a property more', JSON.stringify({ ...right, admin: true }), 400, 'VALIDATION_FAILED'),
       row('17 KiB', `{"x":"${'a'.repeat(17_000)}"}`, 413, 'BODY_TOO_LARGE'),
       row('a form', 'username=ada', 415, 'UNSUPPORTED_MEDIA_TYPE', {
