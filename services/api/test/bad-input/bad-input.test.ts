@@ -4,7 +4,17 @@ import type { AddressInfo } from 'node:net'
 import { findBinary, startNginx, startProxy } from '@one-secret/local'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { bearer, buildReplica, logIn, present, refresh, startBackends } from '../harness.js'
+import {
+  bearer,
+  buildReplica,
+  logIn,
+  logOut,
+  newKeyRing,
+  present,
+  refresh,
+  startBackends,
+  type TokenResponse
+} from '../harness.js'
 import { badBodies } from './bodies.js'
 import { claimsIn, createForger } from './forge.js'
 import { badHeaders } from './headers.js'
@@ -64,6 +74,75 @@ t.test('a refresh token signed with the key of access tokens is refused', async 
   }
 })
 
+/** Good once, or elsewhere, or for something else. */
+async function misplaced(): Promise<Row[]> {
+  const claims = claimsIn(good)
+  const [once, stolen] = [await logIn(app), await logIn(app)]
+  await logOut(app, once.access_token)
+  const { refresh_token: next } = (await refresh(app, stolen.refresh_token)).json<TokenResponse>()
+  await refresh(app, next)
+  const access = (name: string, token: string, code = 'TOKEN_INVALID'): Row => ({
+    name,
+    headers: bearer(token),
+    status: 401,
+    code
+  })
+  const exchange = (name: string, refresh_token: string, code = 'REFRESH_TOKEN_INVALID'): Row => ({
+    name,
+    method: 'POST',
+    url: '/auth/refresh',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ refresh_token }),
+    status: 401,
+    code
+  })
+  const refreshCookie = { 'sec-fetch-site': 'same-origin', cookie: `__Secure-refresh_token=${good}` }
+  return [
+    access('a revoked token', once.access_token, 'TOKEN_REVOKED'),
+    access('a token of a key that was retired', createForger(newKeyRing('k0')).forge(claims)),
+    access('a token of another environment, of a key with our kid', createForger(newKeyRing(forger.kid)).forge(claims)),
+    access('a token of another environment, with our secret', forger.forge({ ...claims, iss: 'staging' })),
+    access('a refresh token as access token (RFC 8725 §3.12)', goodRefresh),
+    exchange('an access token as refresh token (RFC 8725 §3.12)', good),
+    { ...exchange('an access token in the cookie of the other', good), headers: refreshCookie, body: '' },
+    exchange('a refresh token whose session has ended', once.refresh_token),
+    exchange('a refresh token whose successor has been used', stolen.refresh_token, 'REFRESH_TOKEN_REUSED'),
+    // From here on its session has ended, and it says the same: whoever retries learns nothing else.
+    exchange('the same once more', stolen.refresh_token, 'REFRESH_TOKEN_REUSED'),
+    exchange(
+      'a refresh token with its last letter exchanged',
+      goodRefresh.slice(0, -1) + (goodRefresh.endsWith('A') ? 'B' : 'A')
+    ),
+    exchange('a refresh token cut off', goodRefresh.slice(0, -10)),
+    exchange('a refresh token padded', `${goodRefresh}=`),
+    exchange('a refresh token of an unknown key', goodRefresh.replace(`.${forger.kid}.`, '.k9.')),
+    exchange('a refresh token of the key __proto__', goodRefresh.replace(`.${forger.kid}.`, '.__proto__.'))
+  ]
+}
+
+const ACCESS_COOKIE = '__Host-access_token'
+
+/** The same tokens, as a browser would send them. */
+const inCookies = (rows: Row[]): Row[] =>
+  rows.map(({ headers, ...row }) => ({
+    ...row,
+    headers: { cookie: `${ACCESS_COOKIE}=${String(headers!['authorization']).replace(/^Bearer /, '')}` }
+  }))
+
+/** What RFC 8725 §3 asks for and no token can put to the test. */
+const NOT_IN_A_ROW: Record<string, string> = {
+  '3.4': 'inputs of key agreement (points of a curve): there is none, a key here is 32 bytes or more of HMAC'
+}
+
+t.test('each section of RFC 8725 §3 has a row that names it, or a reason why not', async (t) => {
+  const names = [...hostileTokens(forger, good), ...badHeaders(good), ...(await misplaced())].map(({ name }) => name)
+  for (let i = 1; i <= 12; i++) {
+    const section = `3.${i}`
+    const rows = names.filter((name) => name.includes(`(RFC 8725 §${section})`))
+    t.equal(rows.length > 0, NOT_IN_A_ROW[section] === undefined, `§${section}: ${rows.join('; ')}`)
+  }
+})
+
 const balancers = {
   nginx: findBinary('nginx') === undefined ? undefined : startNginx,
   embedded: startProxy
@@ -78,11 +157,13 @@ for (const [name, start] of Object.entries(balancers)) {
 for (const [way, ask] of Object.entries(ways)) {
   for (const [kind, rows] of Object.entries({
     tokens: () => hostileTokens(forger, good),
+    'tokens in cookies': () => inCookies(hostileTokens(forger, good)),
+    'use of good tokens': misplaced,
     headers: () => badHeaders(good),
     bodies: () => badBodies(good)
   })) {
     t.test(`bad ${kind}, by ${way}`, { skip: ask ? false : 'no nginx on the PATH' }, async (t) => {
-      for (const row of rows()) t.strictSame(complaints(row, await ask!(row)), [], row.name)
+      for (const row of await rows()) t.strictSame(complaints(row, await ask!(row)), [], row.name)
     })
   }
 }
