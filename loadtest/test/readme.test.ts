@@ -24,3 +24,13 @@ t.test('each command of the README and of CONTRIBUTING is run by .ci/run', async
   t.ok(commands.length > 8)
   for (const command of commands) t.ok(ci.includes(command), command)
 })
+
+t.test('docker compose hands on every setting that .env.example names', async (t) => {
+  const compose = read('docker-compose.yml')
+  const names = [...read('.env.example').matchAll(/^# ([A-Z_]+)=/gm)].map(([, name]) => name!)
+  t.ok(names.includes('SHUTDOWN_DRAIN_MS'))
+  t.strictSame(
+    names.filter((name) => !compose.includes(`\${${name}:-`)),
+    []
+  )
+})
