@@ -28,13 +28,17 @@ export async function createUser(
   return rows[0]
 }
 
+/**
+ * Names are ASCII. What else Postgres may fold to one of them, as a UTF-8 locale does with İ, foldUsername does not: each
+ * spelling would have a login limit of its own. So it is nobody's.
+ */
 export async function findCredentials(
   pg: Postgres,
   username: string
 ): Promise<{ id: string; passwordHash: string } | undefined> {
   const { rows } = await pg.query<{ id: string; passwordHash: string }>(
     `SELECT id, password_hash AS "passwordHash" FROM users WHERE lower(username) = lower($1)`,
-    [username]
+    [/^[\x20-\x7e]*$/.test(username) ? username : '']
   )
   return rows[0]
 }

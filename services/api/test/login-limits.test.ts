@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { startProxy } from '@one-secret/local'
 import { Redis } from 'ioredis'
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import {
   bearer,
@@ -8,6 +9,7 @@ import {
   logIn,
   newUsername,
   PASSWORD,
+  runProgram,
   signUp,
   spawnReplica,
   startBackends,
@@ -119,6 +121,40 @@ t.test('the old password cannot be guessed with a stolen token either', async (t
   }
   t.strictSame(statuses, [401, 401, 401, 429, 429])
 })
+
+t.test(
+  'a name that Postgres alone takes for another is nobody’s, or each spelling would have attempts of its own',
+  async (t) => {
+    const owner = new pg.Client(backends.postgres.url)
+    await owner.connect()
+    t.teardown(() => owner.end())
+    // Letters that are no ASCII are folded by the locale of the database, as that of the Postgres image is.
+    const { rows: locales } = await owner.query<{ name: string }>(
+      "SELECT collname AS name FROM pg_collation WHERE collprovider = 'c' AND collname ~* 'utf-?8$'"
+    )
+    let folding: string | undefined
+    for (const { name } of locales) {
+      const { rows } = await owner.query<{ folded: string }>(`SELECT lower('İ' COLLATE "${name}") AS folded`)
+      if (rows[0]?.folded === 'i') folding = name
+    }
+    if (folding === undefined) {
+      t.plan(0, 'no locale of this system folds İ to i')
+      return
+    }
+    await owner.query(`CREATE DATABASE folding TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE '${folding}'`)
+    const DATABASE_URL = Object.assign(new URL(backends.postgres.url), { pathname: '/folding' }).href
+    t.match(await runProgram('migrate.js', { DATABASE_URL }), { code: 0 })
+    const app = await buildReplica(t, { ...backends.env, DATABASE_URL })
+    const username = 'ivan-the-tester'
+    const post = (url: string, username: string) =>
+      app.inject({ method: 'POST', url, payload: { username, password: PASSWORD } })
+    t.equal((await post('/users', username)).statusCode, 201)
+    t.equal((await post('/auth/login', username.toUpperCase())).statusCode, 200)
+    for (const spelling of [username.replace('i', 'İ'), username.toUpperCase().replace('I', 'İ')]) {
+      t.match((await post('/auth/login', spelling)).json(), { statusCode: 401, code: 'CREDENTIALS_INVALID' }, spelling)
+    }
+  }
+)
 
 t.test('0 is no limit', async (t) => {
   const app = await buildReplica(t, backends.env)
