@@ -84,6 +84,33 @@ t.test('five hundred attempts over five replicas reach argon2 as often as the li
   })
 })
 
+t.test('nobody but the balancer is believed about an address, and of that only what it wrote itself', async (t) => {
+  const stranger = '203.0.113.7'
+  for (const [trusted, remoteAddress, counted] of [
+    ['', stranger, stranger],
+    ['', '127.0.0.1', '127.0.0.1'],
+    ['127.0.0.1', stranger, stranger],
+    ['127.0.0.1', '127.0.0.1', '192.0.2.9']
+  ] as const) {
+    const app = await buildReplica(t, { ...limited, LOGIN_LIMIT_PER_ADDRESS: '2', TRUST_PROXY: trusted })
+    const statuses: number[] = []
+    for (let i = 0; i < 3; i++) {
+      const response = await app.inject({
+        method: 'POST',
+        url: '/auth/login',
+        remoteAddress,
+        headers: { 'x-forwarded-for': `198.51.100.${i}, 192.0.2.9` },
+        payload: { username: newUsername(), password: PASSWORD }
+      })
+      statuses.push(response.statusCode)
+    }
+    const name = `TRUST_PROXY=${trusted}, asked by ${remoteAddress}`
+    t.strictSame(statuses, [401, 401, 429], name)
+    t.strictSame(await redis.keys('login-limit:address:*'), [`login-limit:address:${counted}`], name)
+    await redis.del(`login-limit:address:${counted}`)
+  }
+})
+
 t.test('what is refused says for how long, and then it is over', async (t) => {
   const app = await buildReplica(t, { ...limited, LOGIN_LIMIT_PER_ACCOUNT: '1' })
   const { username } = await signUp(app)

@@ -301,6 +301,29 @@ t.test('at most so many sessions', async (t) => {
     t.equal((await tryLogIn(limited[1]!, username)).statusCode, 409)
   })
 
+  // Logins are hashed one after the other, so that they seldom meet; here they do.
+  for (const overflow of ['evict-oldest', 'refuse'] as const) {
+    t.test(`${overflow}: exactly so many where fifty reach Postgres at once`, async (t) => {
+      const { id } = await signUp(a)
+      const user = { id, passwordHash: (await findPasswordHash(a.pg, id))! }
+      const starts = await Promise.allSettled(
+        Array.from({ length: 50 }, (_, i) =>
+          startSession(replicas[i % 3]!.pg, user, { ttlSeconds: 60, userAgent: undefined }, { max: 3, overflow })
+        )
+      )
+      const { rows } = await a.pg.query<{ alive: number }>(
+        'SELECT count(*)::int AS alive FROM sessions WHERE user_id = $1 AND ended_at IS NULL',
+        [id]
+      )
+      t.equal(rows[0]?.alive, 3)
+      const started = starts.filter(({ status }) => status === 'fulfilled')
+      t.equal(started.length, overflow === 'refuse' ? 3 : 50)
+      for (const start of starts) {
+        if (start.status === 'rejected') t.match(start.reason, { code: 'SESSION_LIMIT_REACHED', statusCode: 409 })
+      }
+    })
+  }
+
   t.test('a session that has expired is not counted', async (t) => {
     const limited = await build(t, { MAX_SESSIONS_PER_USER: '1', SESSION_OVERFLOW: 'refuse' })
     const { id, username } = await signUp(a)
