@@ -12,6 +12,7 @@ import { drain } from './plugins/drain.js'
 import { jsonBody } from './plugins/json-body.js'
 import { loginLimits } from './plugins/login-limits.js'
 import { metrics } from './plugins/metrics.js'
+import { overload } from './plugins/overload.js'
 import { passwords } from './plugins/passwords.js'
 import { isPostgresUnavailable, postgres } from './plugins/postgres.js'
 import { protocol } from './plugins/protocol.js'
@@ -56,14 +57,14 @@ export async function buildApp(
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } }
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  handleErrors(app, isPostgresUnavailable)
-
   const { replicaName, keyRing, issuer, audience, accessTokenTtlSeconds, refreshTokenTtlSeconds } = config
   await app.register(drain, { drainMs: config.shutdownDrainMs })
   await app.register(servedBy, { replicaName })
   await app.register(protocol)
   await app.register(jsonBody)
   await app.register(metrics, { replicaName })
+  handleErrors(app, app.metricsRegistry, isPostgresUnavailable)
+  await app.register(overload, { maxDelayMs: config.maxEventLoopDelayMs })
   await app.register(docs)
 
   await app.register(postgres, { url: config.databaseUrl })

@@ -24,6 +24,7 @@ const Environment = Type.Object({
   SESSION_OVERFLOW: Type.Enum(['evict-oldest', 'refuse'], { default: 'evict-oldest' }),
   REVOCATION_MODE: Type.Enum(['direct'], { default: 'direct' }),
   TRUST_PROXY: Type.String({ default: '' }),
+  MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ minimum: 0, maximum: 60_000, default: 200 }),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { default: 'info' }),
   SHUTDOWN_GRACE_MS: Type.Integer({ minimum: 0, maximum: 600_000, default: 10_000 }),
   SHUTDOWN_DRAIN_MS: Type.Integer({ minimum: 0, maximum: 60_000, default: 500 })
@@ -48,6 +49,7 @@ const expectations: Record<keyof Environment, string> = {
   SESSION_OVERFLOW: 'evict-oldest or refuse',
   REVOCATION_MODE: 'direct',
   TRUST_PROXY: 'addresses or CIDR ranges of the balancer, separated by commas, or loopback, linklocal, uniquelocal',
+  MAX_EVENT_LOOP_DELAY_MS: 'milliseconds, 0 (no limit) to 60000',
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent',
   SHUTDOWN_GRACE_MS: 'milliseconds, 0 to 600000',
   SHUTDOWN_DRAIN_MS: 'milliseconds, 0 to 60000'
@@ -73,6 +75,8 @@ export interface Config {
   maxSessionsPerUser: number
   sessionOverflow: 'evict-oldest' | 'refuse'
   trustProxy: string[]
+  /** Above it requests are refused; 0: no limit. */
+  maxEventLoopDelayMs: number
   logLevel: string
   shutdownGraceMs: number
   shutdownDrainMs: number
@@ -167,6 +171,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     maxSessionsPerUser: env.MAX_SESSIONS_PER_USER,
     sessionOverflow: env.SESSION_OVERFLOW,
     trustProxy: trustProxy ?? [],
+    maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
     logLevel: env.LOG_LEVEL,
     shutdownGraceMs: env.SHUTDOWN_GRACE_MS,
     shutdownDrainMs: env.SHUTDOWN_DRAIN_MS

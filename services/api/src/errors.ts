@@ -1,8 +1,10 @@
-import createError from '@fastify/error'
+import createFastifyError from '@fastify/error'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { randomUUID } from 'node:crypto'
 import type { Duplex } from 'node:stream'
+import type { Registry } from 'prom-client'
 import { Type } from 'typebox'
+import { countBy } from './counts.js'
 
 /** The body of every answer that is not a success. */
 export const ErrorBody = Type.Object(
@@ -17,6 +19,14 @@ export const ErrorBody = Type.Object(
 
 /** What a route that needs an access token can answer beside its success. */
 export const authenticatedErrors = { 401: ErrorBody, 503: ErrorBody }
+
+const codes: string[] = []
+
+/** Lists the code, beside what Fastify does. */
+const createError = <C extends string>(code: C, message: string, statusCode: number) => {
+  codes.push(code)
+  return createFastifyError(code, message, statusCode)
+}
 
 // Every code this API answers with. A code never changes its meaning; its message may.
 export const TokenMissing = createError(
@@ -83,6 +93,7 @@ export const DatabaseUnavailable = createError(
   'The database does not answer at the moment',
   503
 )
+export const Overloaded = createError('OVERLOADED', 'This server has more to do than it can: try again', 503)
 export const BadRequest = createError('BAD_REQUEST', 'This is not a valid HTTP request', 400)
 export const BodyNotJson = createError('BODY_NOT_JSON', 'The body is not JSON in UTF-8', 400)
 const NotFound = createError('NOT_FOUND', 'There is no %s %s', 404)
@@ -121,11 +132,22 @@ const RETRY_AFTER_SECONDS = '1'
 
 /**
  * The one place where an error becomes an answer: `{statusCode, code, error, message}`, with `WWW-Authenticate` on
- * a 401 (RFC 6750 §3) and `Retry-After` on a 503.
+ * a 401 (RFC 6750 §3) and `Retry-After` on a 503. It is counted by its code.
  *
  * @param isUnavailable says whether an error means that a dependency is down, which is a 503 and not a defect
  */
-export function handleErrors(app: FastifyInstance, isUnavailable: (error: Error) => boolean): void {
+export function handleErrors(app: FastifyInstance, registry: Registry, isUnavailable: (error: Error) => boolean): void {
+  const answered = countBy(registry, {
+    name: 'http_errors_total',
+    help: 'Errors answered, by their code',
+    label: 'code',
+    values: [...new Set([...codes, ...renamed.values(), 'INTERNAL_ERROR', 'OTHER'])]
+  })
+  const answer = (reply: FastifyReply, statusCode: number, code: string, message: string): FastifyReply => {
+    answered[Object.hasOwn(answered, code) ? code : 'OTHER']!++
+    return reply.code(statusCode).send(body(statusCode, code, message))
+  }
+
   app.setErrorHandler<FastifyError & { retryAfter?: number }>((thrown, request, reply) => {
     const error: typeof thrown = isUnavailable(thrown)
       ? Object.assign(new DatabaseUnavailable(), { cause: thrown })
@@ -136,14 +158,15 @@ export function handleErrors(app: FastifyInstance, isUnavailable: (error: Error)
     if (statusCode === 429 && error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter)
     if (statusCode === 503) {
       reply.header('retry-after', RETRY_AFTER_SECONDS)
-      request.log.warn({ err: error }, 'a dependency is down')
+      // An overload has been said already, and not for each request.
+      if (error.code !== 'OVERLOADED') request.log.warn({ err: error }, 'a dependency is down')
     } else if (statusCode >= 500) {
       request.log.error({ err: error }, 'unexpected error')
-      return reply.code(500).send(body(500, 'INTERNAL_ERROR', 'Something went wrong; it has been logged'))
+      return answer(reply, 500, 'INTERNAL_ERROR', 'Something went wrong; it has been logged')
     }
     const code =
       renamed.get(error.code) ?? (error.code?.startsWith('FST_') ? 'BAD_REQUEST' : (error.code ?? 'BAD_REQUEST'))
-    return reply.code(statusCode).send(body(statusCode, code, error.message))
+    return answer(reply, statusCode, code, error.message)
   })
 
   app.setNotFoundHandler((request) => {

@@ -37,6 +37,8 @@ export interface Passwords {
    * @throws HashingBusy (503)
    */
   requireRoom(): void
+  /** How many wait. */
+  queueLength(): number
   close(): Promise<void>
 }
 
@@ -73,6 +75,7 @@ export function createPasswords(onTask: () => void = () => undefined): Passwords
     verify: async (hashed, password) =>
       (await run('verify', { password: normalize(password), ...(hashed !== undefined && { hashed }) })) as boolean,
     requireRoom,
+    queueLength: () => pool.queueSize,
     close: () => pool.destroy()
   }
 }

@@ -37,9 +37,10 @@ export async function startBackends(t: Test, redisOptions: RedisOptions = {}): P
   return { postgres, redis, env }
 }
 
-/** A replica inside the test's process, called through `inject`. */
+/** A replica inside the test's process, called through `inject`. What is late there is the test: it shares the event loop. */
 export async function buildReplica(t: Test, env: Record<string, string>): Promise<FastifyInstance> {
-  const app = await buildApp(readConfig({ REPLICA_NAME: 'api', SHUTDOWN_DRAIN_MS: '0', ...env }), {
+  const defaults = { REPLICA_NAME: 'api', SHUTDOWN_DRAIN_MS: '0', MAX_EVENT_LOOP_DELAY_MS: '0' }
+  const app = await buildApp(readConfig({ ...defaults, ...env }), {
     level: 'error',
     stream: { write: (line) => t.comment(line) }
   })
@@ -149,3 +150,14 @@ export const refresh = (app: FastifyInstance, token: string) =>
 
 export const logOut = (app: FastifyInstance, token: string) =>
   app.inject({ method: 'POST', url: '/auth/logout', headers: bearer(token) })
+
+/** What a replica says at /metrics, by the series as it is written there, without the replica's name. */
+export function readMetrics(text: string): Map<string, number> {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  return new Map(
+    lines.map((line) => {
+      const [, series = '', value] = /^(.*) (\S+)$/.exec(line) ?? []
+      return [series.replace(/replica="[^"]*",?/, '').replace(',}', '}'), Number(value)]
+    })
+  )
+}

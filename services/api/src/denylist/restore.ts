@@ -21,9 +21,15 @@ const COMPLETE = `
  * fails. So one that the restore did not read yet is appended after it. The mark stands for the Redis that the restore
  * began with: were it wiped again half way, the restore begins anew. Several replicas may do this at once.
  *
+ * @param onEnd is told of each restore
  * @returns a function that restores; a second call while one is under way is the same call
  */
-export function createRestore(pg: Pool, redis: Redis, log: FastifyBaseLogger): () => Promise<void> {
+export function createRestore(
+  pg: Pool,
+  redis: Redis,
+  log: FastifyBaseLogger,
+  onEnd: (outcome: 'completed' | 'failed') => void = () => undefined
+): () => Promise<void> {
   async function restore(): Promise<void> {
     const started = performance.now()
     for (;;) {
@@ -38,6 +44,7 @@ export function createRestore(pg: Pool, redis: Redis, log: FastifyBaseLogger): (
       }
       if (!intact || (await redis.eval(COMPLETE, 2, mark, GENERATION, randomUUID())) === 0) continue
       log.warn({ count, ms: Math.round(performance.now() - started) }, 'filled the denylist in Redis from Postgres')
+      onEnd('completed')
       return
     }
   }
@@ -47,6 +54,7 @@ export function createRestore(pg: Pool, redis: Redis, log: FastifyBaseLogger): (
     (underWay ??= restore()
       .catch((error: unknown) => {
         log.warn({ err: error }, 'cannot fill the denylist in Redis from Postgres')
+        onEnd('failed')
         throw error
       })
       .finally(() => (underWay = undefined)))

@@ -1,5 +1,6 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { countBy } from '../counts.js'
 import { ACCESS_COOKIE, readCookie, requireSameOrigin } from '../cookies.js'
 import { AuthorizationMalformed, TokenMissing, TokenRevoked } from '../errors.js'
 import type { AccessClaims } from '../tokens.js'
@@ -20,6 +21,16 @@ declare module 'fastify' {
 /** Methods that change nothing (RFC 9110 §9.2.1). */
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
 
+/** What can be wrong with the token of a request that needs one, by the code of its error. */
+const refusals = {
+  TOKEN_MISSING: 'missing',
+  AUTHORIZATION_MALFORMED: 'malformed',
+  COOKIE_MALFORMED: 'malformed',
+  CROSS_SITE_REFUSED: 'cross_site',
+  TOKEN_INVALID: 'invalid',
+  TOKEN_EXPIRED: 'expired'
+} as const
+
 /**
  * The token of the Authorization header or, where there is no such header, of the cookie: the header is what the client
  * chose to send, and a browser adds the cookie by itself. A bad header is refused, whatever stands in the cookie.
@@ -28,7 +39,14 @@ export const authenticate = fp(
   async (app) => {
     app.decorateRequest('token')
     app.decorateRequest('transport')
-    app.decorate('authenticate', async (request: FastifyRequest) => {
+    const verifications = countBy(app.metricsRegistry, {
+      name: 'token_verifications_total',
+      help: 'Requests that need an access token, by what was found of it; whether it is revoked is looked up after that',
+      label: 'outcome',
+      values: ['valid', ...new Set(Object.values(refusals))]
+    })
+
+    function verify(request: FastifyRequest): AccessClaims {
       let token = bearerToken(request)
       request.transport = token === undefined ? 'cookie' : 'header'
       if (token === undefined) {
@@ -36,12 +54,24 @@ export const authenticate = fp(
         if (token === undefined) throw new TokenMissing()
         if (!SAFE.has(request.method)) requireSameOrigin(request)
       }
-      const claims = app.tokens.verify(token)
+      return app.tokens.verify(token)
+    }
+
+    app.decorate('authenticate', async (request: FastifyRequest) => {
+      let claims
+      try {
+        claims = verify(request)
+      } catch (error) {
+        const outcome = refusals[(error as FastifyError).code as keyof typeof refusals]
+        if (outcome !== undefined) verifications[outcome]++
+        throw error
+      }
+      verifications.valid++
       if (await app.denylist.isRevoked(claims)) throw new TokenRevoked()
       request.token = claims
     })
   },
-  { name: 'authenticate', dependencies: ['tokens', 'denylist', 'cookies'] }
+  { name: 'authenticate', dependencies: ['metrics', 'tokens', 'denylist', 'cookies'] }
 )
 
 /**

@@ -1,5 +1,8 @@
+import type { onResponseHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { createDurations } from '../durations.js'
+import { exemptFromOverload } from './overload.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -8,28 +11,49 @@ declare module 'fastify' {
   }
 }
 
-/** `GET /metrics` in Prometheus' text format. The balancer does not pass it on. */
+/**
+ * `GET /metrics` in Prometheus' text format, which the balancer does not pass on: what Node says of itself, and how long
+ * requests took. Everything else is counted where it happens. A label has values of ours alone: a client must not be able
+ * to make series.
+ */
 export const metrics = fp<{ replicaName: string }>(
   async (app, { replicaName }) => {
     const registry = new Registry()
     registry.setDefaultLabels({ replica: replicaName })
     collectDefaultMetrics({ register: registry })
     app.decorate('metricsRegistry', registry)
-    const duration = new Histogram({
+
+    const newSeries = createDurations(registry, {
       name: 'http_request_duration_seconds',
-      help: 'Time from the request to the end of its answer',
-      labelNames: ['method', 'route', 'status'],
-      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
-      registers: [registry]
+      help: 'Time from the request to the end of its answer'
     })
 
-    app.addHook('onResponse', async (request, reply) => {
-      // The route's pattern, not the URL: a client must not be able to make series.
-      const route = request.routeOptions.url ?? 'none'
-      duration.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000)
+    function recorder(method: string, route: string): onResponseHookHandler {
+      const byStatus = new Map<number, (seconds: number) => void>()
+      return (_request, { statusCode, elapsedTime }, done) => {
+        let observe = byStatus.get(statusCode)
+        if (observe === undefined) {
+          observe = newSeries({ method, route, status: statusCode })
+          byStatus.set(statusCode, observe)
+        }
+        observe(elapsedTime / 1000)
+        done()
+      }
+    }
+
+    // A hook for each route, which has nothing to look up but the status; and one for what is no route, whatever was sent.
+    app.addHook('onRoute', (route) => {
+      const record = recorder([route.method].flat().join(), route.url)
+      route.onResponse = [record, ...[route.onResponse ?? []].flat()]
     })
+    const recordNotFound = recorder('any', 'none')
+    app.addHook('onResponse', function (request, reply, done) {
+      if (request.is404) recordNotFound.call(this, request, reply, done)
+      else done()
+    })
+
     app.addHook('onClose', async () => registry.clear())
-    app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
+    app.get('/metrics', { config: exemptFromOverload, schema: { hide: true } }, async (_request, reply) => {
       reply.type(registry.contentType)
       return registry.metrics()
     })

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { Counter } from 'prom-client'
+import { Counter, Gauge } from 'prom-client'
 import { createPasswords, type Passwords } from '../passwords.js'
 
 declare module 'fastify' {
@@ -20,6 +20,14 @@ export const passwords = fp(
       'passwords',
       createPasswords(() => hashes.inc())
     )
+    new Gauge({
+      name: 'password_hash_queue_length',
+      help: 'Passwords that wait to be hashed or compared',
+      registers: [app.metricsRegistry],
+      collect() {
+        this.set(app.passwords.queueLength())
+      }
+    })
     app.addHook('onClose', () => app.passwords.close())
   },
   { name: 'passwords', dependencies: ['metrics'] }

@@ -1,6 +1,7 @@
 import fastifyPostgres from '@fastify/postgres'
 import fp from 'fastify-plugin'
 import pg from 'pg'
+import { Gauge, type Registry } from 'prom-client'
 
 /** Connections of one replica. Replicas × this stays below Postgres' max_connections, 100 where nobody changed it. */
 const POOL_SIZE = 8
@@ -25,9 +26,34 @@ export const postgres = fp<{ url: string }>(
     // connection itself for one that is in a transaction. What it was doing is rejected all the same.
     app.pg.pool.on('error', lost)
     app.pg.pool.on('connect', (client) => client.on('error', lost))
+    watch(app.pg.pool, app.metricsRegistry)
   },
-  { name: 'postgres' }
+  { name: 'postgres', dependencies: ['metrics'] }
 )
+
+/** What the pool says of itself, asked when it is scraped. */
+function watch(pool: pg.Pool, registry: Registry): void {
+  const registers = [registry]
+  new Gauge({
+    name: 'postgres_pool_connections',
+    help: 'Connections to Postgres, by whether somebody uses them (or opens them)',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      this.set({ state: 'busy' }, pool.totalCount - pool.idleCount)
+      this.set({ state: 'idle' }, pool.idleCount)
+    }
+  })
+  new Gauge({
+    name: 'postgres_pool_waiting',
+    help: 'Who waits for a connection to Postgres',
+    registers,
+    collect() {
+      this.set(pool.waitingCount)
+    }
+  })
+  new Gauge({ name: 'postgres_pool_max_connections', help: 'The most there can be', registers }).set(POOL_SIZE)
+}
 
 /** Classes of SQLSTATE that say "not now": connection, resources, operator intervention, and a lock or time-out. */
 const UNAVAILABLE = /^(08...|53...|57...|55P03|25P03)$/

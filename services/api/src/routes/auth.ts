@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
+import type { FastifyError, FastifyReply } from 'fastify'
 import { Type, type Static } from 'typebox'
 import {
   clearTokenCookies,
@@ -9,6 +9,7 @@ import {
   requireSameOrigin,
   setTokenCookies
 } from '../cookies.js'
+import { countBy } from '../counts.js'
 import { Receipt, revocationOfSession, revocationOfToken } from '../denylist/denylist.js'
 import {
   authenticatedErrors,
@@ -85,6 +86,25 @@ interface Delivery {
   transport: 'body' | 'cookie'
 }
 
+/** What came of a login or a refresh that failed, by the code of its error. */
+const loginFailures = {
+  CREDENTIALS_INVALID: 'credentials_invalid',
+  TOO_MANY_LOGINS: 'limited',
+  SESSION_LIMIT_REACHED: 'session_limit',
+  HASHING_BUSY: 'busy',
+  OVERLOADED: 'busy'
+} as const
+const refreshFailures = {
+  REFRESH_TOKEN_INVALID: 'invalid',
+  REFRESH_TOKEN_REUSED: 'reused',
+  OVERLOADED: 'busy'
+} as const
+
+/** Every failure has one outcome: where its code has none, it is the request's fault or the server's. */
+function outcomeOf<Outcome>({ code, statusCode = 500 }: FastifyError, byCode: Record<string, Outcome>) {
+  return byCode[code] ?? (statusCode < 500 ? 'refused' : 'unavailable')
+}
+
 export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
   app,
   { accessTokenTtlSeconds, refreshTokenTtlSeconds, sessionLimit }
@@ -108,6 +128,19 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
     return { transport, expires_in: ttl }
   }
 
+  const logins = countBy(app.metricsRegistry, {
+    name: 'logins_total',
+    help: 'Requests to log in, by what came of them; refused: not a proper request',
+    label: 'outcome',
+    values: ['success', ...new Set(Object.values(loginFailures)), 'refused', 'unavailable']
+  })
+  const refreshes = countBy(app.metricsRegistry, {
+    name: 'refreshes_total',
+    help: 'Requests to exchange a refresh token, by what came of them; reused: it was stolen, its session has ended',
+    label: 'outcome',
+    values: ['success', ...new Set(Object.values(refreshFailures)), 'refused', 'unavailable']
+  })
+
   // RFC 6749 §5.1: tokens are not for caches.
   app.addHook('onSend', async (_request, reply) => {
     reply.header('cache-control', 'no-store')
@@ -116,6 +149,10 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
   app.post(
     '/auth/login',
     {
+      errorHandler(error) {
+        logins[outcomeOf(error, loginFailures)]++
+        throw error
+      },
       schema: {
         tags: ['auth'],
         summary: 'Start a session',
@@ -146,6 +183,7 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
       const { grant, revocations } = await startSession(app.pg, credentials, session, sessionLimit)
       // The sessions that made room have ended everywhere before the new one begins.
       if (revocations.length > 0) await app.denylist.publish(revocations)
+      logins.success++
       return deliver(reply, credentials.id, grant, { expiresIn, transport })
     }
   )
@@ -153,6 +191,10 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
   app.post(
     '/auth/refresh',
     {
+      errorHandler(error) {
+        refreshes[outcomeOf(error, refreshFailures)]++
+        throw error
+      },
       schema: {
         tags: ['auth'],
         summary: 'Exchange the refresh token for new tokens',
@@ -179,7 +221,10 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
 
       const grant = app.refreshTokens.open(token)
       const session = await rotateSession(app.pg, grant, refreshTokenTtlSeconds)
-      if (session !== undefined) return deliver(reply, session.userId, session, { expiresIn, transport })
+      if (session !== undefined) {
+        refreshes.success++
+        return deliver(reply, session.userId, session, { expiresIn, transport })
+      }
 
       const revocations = await endReusedSession(app.pg, grant)
       if (revocations !== undefined) await app.denylist.publish(revocations)

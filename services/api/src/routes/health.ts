@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { exemptFromOverload } from '../plugins/overload.js'
 
 const Alive = Type.Object({ status: Type.Literal('alive') }, { description: 'The process answers' })
 
@@ -19,13 +20,17 @@ const Readiness = Type.Object({
 export const health: FastifyPluginAsyncTypebox<{ replicaName: string }> = async (app, { replicaName }) => {
   app.get(
     '/health/live',
-    { schema: { tags: ['health'], summary: 'Is the process alive?', response: { 200: Alive } } },
+    {
+      config: exemptFromOverload,
+      schema: { tags: ['health'], summary: 'Is the process alive?', response: { 200: Alive } }
+    },
     async () => ({ status: 'alive' as const })
   )
 
   app.get(
     '/health/ready',
     {
+      config: exemptFromOverload,
       schema: {
         tags: ['health'],
         summary: 'Should it get requests?',
