@@ -38,6 +38,21 @@ t.test('Redis says nothing: a look-up, and a count of logins, is given up after 
   }
 })
 
+t.test('Redis is gone: a look-up does not wait for it to come back', async (t) => {
+  const backends = await startBackends(t)
+  const app = await buildReplica(t, backends.env)
+  const { access_token } = await logIn(app)
+  await backends.redis.stop()
+  await until(async () => (await present(app, access_token)).status === 503)
+  let shortest = Infinity
+  for (let i = 0; i < 4; i++) {
+    const began = performance.now()
+    t.match(await present(app, access_token), { status: 503, code: 'REVOCATION_UNKNOWN' })
+    shortest = Math.min(shortest, performance.now() - began)
+  }
+  t.ok(shortest < 100, `${Math.round(shortest)} ms`)
+})
+
 t.test('Redis fails between the check and the publication: 503, and repeating the call ends it', async (t) => {
   const backends = await startBackends(t)
   const app = await buildReplica(t, backends.env)
