@@ -57,7 +57,7 @@ export async function buildApp(
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } }
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  const { replicaName, keyRing, issuer, audience, accessTokenTtlSeconds, refreshTokenTtlSeconds } = config
+  const { replicaName, keyRing, keyRingFile, issuer, audience, accessTokenTtlSeconds, refreshTokenTtlSeconds } = config
   await app.register(drain, { drainMs: config.shutdownDrainMs })
   await app.register(servedBy, { replicaName })
   await app.register(protocol)
@@ -69,7 +69,7 @@ export async function buildApp(
 
   await app.register(postgres, { url: config.databaseUrl })
   await app.register(redis, { url: config.redisUrl })
-  await app.register(tokens, { keyRing, issuer, audience, replicaName })
+  await app.register(tokens, { keyRing, keyRingFile, issuer, audience, replicaName, refreshTokenTtlSeconds })
   await app.register(denylist)
   await app.register(passwords)
   await app.register(loginLimits, config.loginLimits)

@@ -60,6 +60,8 @@ const secrets = ['JWT_KEYS', 'DATABASE_URL', 'REDIS_URL'] as const
 
 export interface Config {
   keyRing: KeyRing
+  /** Where the ring came from, to be looked at again; undefined where the environment itself held it. */
+  keyRingFile: string | undefined
   issuer: string
   audience: string
   accessTokenTtlSeconds: number
@@ -158,6 +160,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   }
   return {
     keyRing,
+    keyRingFile: environment.JWT_KEYS_FILE || undefined,
     issuer: env.JWT_ISSUER,
     audience: env.JWT_AUDIENCE,
     accessTokenTtlSeconds,

@@ -1,3 +1,5 @@
+import { hkdfSync } from 'node:crypto'
+
 export interface Key {
   /** Names the key in the header of every token it signed (RFC 7515 §4.1.4). */
   kid: string
@@ -34,6 +36,17 @@ export function parseKeyRing(value: string): KeyRing {
   }
   return keys as [Key, ...Key[]]
 }
+
+/** The text that `parseKeyRing` reads: every secret is in it. */
+export const formatKeyRing = (ring: readonly Key[]): string =>
+  ring.map(({ kid, secret }) => `${kid}:${secret.toString('base64url')}`).join(',')
+
+/**
+ * Tells two keys of one name apart, and nothing of either: 8 bytes, derived one way (RFC 5869) and for this alone. Two
+ * machines whose rings were made apart can have both called a key the same.
+ */
+export const fingerprintOf = ({ secret }: Key): string =>
+  Buffer.from(hkdfSync('sha256', secret, '', 'one-secret key fingerprint', 8)).toString('hex')
 
 function isWeak(secret: Buffer): boolean {
   const text = secret.toString('latin1')

@@ -9,7 +9,7 @@ export interface RefreshGrant {
 }
 
 export interface RefreshTokens {
-  /** The refresh token of a grant. The same grant gives the same token, on every replica, for as long as the ring's first key stays. */
+  /** The refresh token of a grant. The same grant gives the same token, on every replica, for as long as the same key signs. */
   seal(grant: RefreshGrant): string
   /** @throws RefreshTokenInvalid (401) for anything that no replica made */
   open(token: string): RefreshGrant

@@ -3,6 +3,10 @@ import { pino } from 'pino'
 import { buildApp } from './app.js'
 import { ConfigError, readConfig, type Config } from './config.js'
 
+// From the first moment on: without somebody who listens for it, SIGHUP would end the process.
+let onHangup = (): void => undefined
+process.on('SIGHUP', () => onHangup())
+
 const config = configOrExit()
 
 // Buffered: writing a line to a pipe at once costs as much as verifying a token.
@@ -17,12 +21,17 @@ const app = await buildApp(config, {
   process.exit(1)
 })
 
-const grace = closeWithGrace({ delay: config.shutdownGraceMs, logger: app.log }, async ({ err, signal }) => {
-  if (err) app.log.fatal({ err }, 'unexpected error, closing')
-  else app.log.info({ signal }, 'closing')
-  await app.close()
-  destination.flushSync()
-})
+onHangup = () => void app.reloadKeyRing()
+
+const grace = closeWithGrace(
+  { delay: config.shutdownGraceMs, logger: app.log, skip: ['SIGHUP'] },
+  async ({ err, signal }) => {
+    if (err) app.log.fatal({ err }, 'unexpected error, closing')
+    else app.log.info({ signal }, 'closing')
+    await app.close()
+    destination.flushSync()
+  }
+)
 // A supervisor that holds an IPC channel to this process and dies must not leave it behind.
 process.once('disconnect', () => void grace.close())
 
