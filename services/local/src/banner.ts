@@ -1,7 +1,20 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Cluster } from './cluster.js'
 
 /** Replaces every replica, one after the other. */
 const rollCommand = `kill -USR2 ${process.pid}`
+
+/** Edits the key ring; undefined where there is no file of it. Asks the replicas, which are written down beside a ring of our own. */
+function keysCommand({ keyRingFile, replicas }: Cluster): string | undefined {
+  if (keyRingFile === undefined) return undefined
+  const written = existsSync(join(dirname(keyRingFile), 'replicas'))
+  const where = written ? '' : ` --replicas ${replicas.map(({ url }) => url).join()}`
+  return `npm run keys -- --file ${quote(keyRingFile)}${where}`
+}
+
+/** For a shell. */
+const quote = (word: string): string => (/^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`)
 
 /** Text in columns as wide as they need to be; the last one is not padded. */
 function columns(rows: readonly (readonly string[])[]): string {
@@ -23,8 +36,10 @@ export function formatTable({ balancer, postgres, redis, replicas }: Cluster): s
 }
 
 /** Where it is, and what to try. */
-export function formatExamples(url: string): string {
+export function formatExamples(cluster: Cluster): string {
+  const { url } = cluster.balancer
   const host = new URL(url).host.replace(/^127\.0\.0\.1/, 'localhost')
+  const keys = keysCommand(cluster)
   const credentials = `'{"username":"ada","password":"correct horse battery staple"}'`
   const json = `-H 'content-type: application/json' -d ${credentials}`
   const bearer = `-H "authorization: Bearer $token"`
@@ -38,16 +53,19 @@ export function formatExamples(url: string): string {
     `curl -si ${host}/whoami ${bearer}      # 401 on every replica`,
     '',
     `${rollCommand}      # replaces every replica, one after the other, while the others serve`,
+    ...(keys === undefined ? [] : [`${keys}      # replaces the secret, in steps: add, sign, drop`]),
     '',
     'Ctrl-C stops it all.'
   ].join('\n')
 }
 
 /** One line for a program that started the launcher with --json. The URLs are complete, with their passwords. */
-export function formatJson({ balancer, postgres, redis, replicas }: Cluster): string {
+export function formatJson(cluster: Cluster): string {
+  const { balancer, postgres, redis, replicas } = cluster
   return JSON.stringify({
     pid: process.pid,
     roll: rollCommand,
+    keys: keysCommand(cluster),
     balancer: balancer.url,
     balancerKind: balancer.kind,
     replicas: replicas.map(({ name, pid, url }) => ({ name, pid, url })),

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { findBinary } from './binaries.js'
 import { runChild } from './child.js'
 import { LocalError, messageOf } from './errors.js'
@@ -12,6 +13,7 @@ import { startPostgres, type Postgres } from './postgres.js'
 import { startProxy } from './proxy.js'
 import { startRedis, type Redis } from './redis.js'
 import { replaceReplicas, startReplicas, type Replica } from './replicas.js'
+import { createTempDir } from './temp-dir.js'
 
 export interface ClusterOptions extends Pick<
   Options,
@@ -34,6 +36,8 @@ export interface Cluster {
   replicas: readonly Replica[]
   postgres: Postgres
   redis: Redis
+  /** The file of the key ring, undefined where the ring was given in JWT_KEYS. */
+  keyRingFile: string | undefined
   /**
    * Replaces every replica by a new process, one after the other; the others serve meanwhile.
    * A second call waits for the first.
@@ -59,13 +63,19 @@ function readSetting(env: NodeJS.ProcessEnv, name: string): string | undefined {
   }
 }
 
+/** A ring of one random key, which the owner alone can read. */
+function makeKeyRing(folder: string): string {
+  const file = join(folder, 'jwt-keys')
+  writeFileSync(file, `k1:${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 })
+  return file
+}
+
 /** What every replica is given: the launcher's environment, and where its dependencies are. */
 function replicaEnvironment(env: NodeJS.ProcessEnv, postgres: Postgres, redis: Redis): NodeJS.ProcessEnv {
   const { DATABASE_URL_FILE: _database, REDIS_URL_FILE: _redis, ...given } = env
   void [_database, _redis]
   return {
     LOG_LEVEL: 'warn',
-    ...(!given['JWT_KEYS'] && !given['JWT_KEYS_FILE'] && { JWT_KEYS: `k1:${randomBytes(32).toString('base64url')}` }),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== '')),
     DATABASE_URL: postgres.url,
     REDIS_URL: redis.url,
@@ -127,7 +137,19 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     step('redis', describe(redis))
 
     signal?.throwIfAborted()
-    const replicaEnv = replicaEnvironment(env, postgres, redis)
+    let keyRingFile = env['JWT_KEYS_FILE'] || undefined
+    let keysDir: string | undefined
+    if (!env['JWT_KEYS'] && keyRingFile === undefined) {
+      const temp = createTempDir(exitHook)
+      stops.push(() => temp.remove())
+      keysDir = temp.path
+      keyRingFile = makeKeyRing(keysDir)
+    }
+    const replicaEnv = replicaEnvironment(
+      { ...env, ...(keyRingFile !== undefined && { JWT_KEYS_FILE: keyRingFile }) },
+      postgres,
+      redis
+    )
     await runChild(process.execPath, [apiMigrate], { ...common, name: 'migrate', env: replicaEnv })
     step('schema', 'up to date')
 
@@ -137,6 +159,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       ...(options.onReplicaLine && { onLine: options.onReplicaLine })
     })
     stops.push(async () => void (await Promise.all(replicas.map((replica) => replica.stop()))))
+    // For `npm run keys`, which asks each of them.
+    if (keysDir !== undefined) writeFileSync(join(keysDir, 'replicas'), replicas.map(({ url }) => `${url}\n`).join(''))
     step('replicas', `${replicas.length} of the api`)
 
     signal?.throwIfAborted()
@@ -154,7 +178,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         boundMs: Number(SHUTDOWN_GRACE_MS) + KILL_AFTER_GRACE_MS,
         ...(options.onReplicaLine && { onLine: options.onReplicaLine })
       }).finally(() => (rolling = undefined)))
-    return { balancer, replicas, postgres, redis, roll, stop }
+    return { balancer, replicas, postgres, redis, keyRingFile, roll, stop }
   } catch (error) {
     await stop()
     throw error

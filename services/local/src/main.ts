@@ -74,7 +74,7 @@ async function run(options: Options): Promise<void> {
   })
   if (!cluster || interrupted.signal.aborted) return
   if (options.json) process.stdout.write(`${formatJson(cluster)}\n`)
-  else say(`\n${formatTable(cluster)}\n\n${formatExamples(cluster.balancer.url)}\n`)
+  else say(`\n${formatTable(cluster)}\n\n${formatExamples(cluster)}\n`)
 }
 
 try {

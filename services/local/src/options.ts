@@ -42,7 +42,7 @@ Ctrl-C stops it all. kill -USR2 <pid of the launcher> replaces every replica by 
 the others serve: after npm run build, or where a file that a setting names has changed.
 
 Every other setting of the environment is handed to each replica: JWT_KEYS, ACCESS_TOKEN_TTL, LOG_LEVEL (warn), … Where
-JWT_KEYS is not set, one random key ring is made for the run.`
+neither JWT_KEYS nor JWT_KEYS_FILE is set, one random key ring is made for the run, in a file that npm run keys can change.`
 
 /** Of the repository. */
 export function readVersion(): string {

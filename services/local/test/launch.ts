@@ -12,6 +12,7 @@ const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 export interface Ready {
   pid: number
   roll: string
+  keys?: string
   balancer: string
   balancerKind: string
   replicas: { name: string; pid: number; url: string }[]

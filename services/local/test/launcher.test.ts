@@ -85,6 +85,7 @@ t.test('with nothing but node on the PATH', async (t) => {
   t.match(launcher.stderr(), /Postgres +embedded [\d.]+ +no DATABASE_URL, no postgres on the PATH/)
   t.match(launcher.stderr(), /Redis +embedded +no REDIS_URL, no redis-server on the PATH; in memory, not durable/)
   t.match(launcher.stderr(), /curl -si localhost:\d+\/whoami/)
+  t.match(launcher.stderr(), /npm run keys -- --file \S+\/jwt-keys /)
   t.equal(launcher.stdout(), '')
   launcher.child.kill('SIGINT')
   launcher.child.kill('SIGINT')
