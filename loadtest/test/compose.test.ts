@@ -177,6 +177,35 @@ t.test('docker compose', { timeout: 600_000 }, async (t) => {
     )
   })
 
+  t.test('npm run keys: the secret is replaced under load, step by step, and nothing fails', async (t) => {
+    const keys = async (expected: number, ...words: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await run('npm', ['run', '--silent', 'keys', '--', ...words], env)
+      t.equal(code, expected, `${words.join(' ')}: ${stdout}${stderr}`)
+      return stdout + stderr
+    }
+    await composed('up', '--detach', '--wait', '--no-recreate', '--scale', 'api=3')
+    const [, old] = /^(k\d{8}) +signs +3 of 3$/m.exec(await keys(0))!
+    const left = await logIn()
+    const load = startLoad(url)
+    await sleep(1000)
+    t.match(await keys(0, 'add', 'next'), /3 of 3 replicas have it\nsafe next: sign next\n/)
+    t.match(await keys(0, 'sign', 'next'), /3 of 3 replicas sign with it\nsafe next: drop /)
+    t.match(await keys(1, 'drop'), /tokens that .* signed may still live: .* in 30 days/)
+    await sleep(1000)
+    await audit(t, load)
+    const kept = await logIn()
+    t.equal((await whoami(left.access_token)).status, 200)
+    t.match(await keys(0, 'drop', old!, '--force'), /3 of 3 replicas have forgotten it/)
+    for (let i = 0; i < 6; i++) {
+      t.equal((await whoami(left.access_token)).status, 401)
+      t.equal((await post('/auth/refresh', { refresh_token: left.refresh_token })).status, 401)
+      t.equal((await whoami(kept.access_token)).status, 200)
+    }
+    const refused = await run('npm', ['run', '--silent', 'keys'], { ...env, JWT_KEYS: 'k1:x' })
+    t.equal(refused.code, 1)
+    t.match(refused.stderr, /take it out of \.env/)
+  })
+
   t.test('users, keys and revocations survive down and up', async (t) => {
     const [kept, ended] = [await logIn(), await logIn()]
     t.equal((await post('/auth/logout', {}, bearer(ended.access_token))).status, 200)
