@@ -4,7 +4,8 @@
  *
  *     api/jwt-keys api/database-url api/redis-url    postgres/password    redis/redis.conf
  *
- * A JWT_KEYS in the environment replaces the key ring: that is how keys are rotated.
+ * A JWT_KEYS in the environment replaces the key ring, and running replicas take it at once. To change the ring step by step:
+ * keys.ts.
  */
 import { randomBytes } from 'node:crypto'
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
