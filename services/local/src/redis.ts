@@ -23,6 +23,8 @@ export interface RedisOptions {
   dir?: string | undefined
   /** Default: a random one, kept in `dir` if that is given. */
   password?: string | undefined
+  /** What the server's process is given beside this process's environment. */
+  env?: NodeJS.ProcessEnv
   /** Gives up, and leaves nothing behind. */
   signal?: AbortSignal | undefined
   exitHook?: ExitHook
@@ -130,6 +132,7 @@ async function runRedis(command: string, reason: string, options: RedisOptions):
         exitHook,
         input: `${settings.join('\n')}\n`,
         cwd: dir,
+        ...(options.env && { env: { ...process.env, ...options.env } }),
         ...(options.onLine && { onLine: options.onLine })
       })
       const url = `redis://:${encodeURIComponent(password)}@127.0.0.1:${port}`

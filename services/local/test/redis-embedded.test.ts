@@ -160,6 +160,60 @@ for (const kind of ['embedded', 'binary'] as const) {
       )
     })
 
+    await t.test('what is published reaches those who listen, and a script may publish', async (t) => {
+      const [one, two] = [open(), open()]
+      const heard: string[] = []
+      one.on('message', (channel, message) => heard.push(`one ${channel} ${message}`))
+      two.on('message', (channel, message) => heard.push(`two ${channel} ${message}`))
+      t.equal(await one.subscribe('news', 'weather'), 2)
+      t.equal(await two.subscribe('news'), 1)
+      t.equal(await client.publish('news', 'first'), 2)
+      t.equal(await client.publish('weather', 'rain'), 1)
+      t.equal(await client.publish('nothing', 'nobody'), 0)
+      t.equal(await client.eval("return redis.call('PUBLISH', KEYS[1], 'second')", 1, 'news'), 2)
+      await until(async () => heard.length === 5)
+      t.strictSame(heard.sort(), [
+        'one news first',
+        'one news second',
+        'one weather rain',
+        'two news first',
+        'two news second'
+      ])
+
+      t.equal(await one.unsubscribe('news'), 1)
+      await two.unsubscribe()
+      t.equal(await client.publish('news', 'third'), 0)
+      t.match(await two.get('any'), null, 'who listens no more may do anything again')
+      one.disconnect()
+      await until(async () => (await client.publish('weather', 'sun')) === 0)
+    })
+
+    await t.test('who listens may do nothing else', async (t) => {
+      const socket = connect(Number(new URL(redis.url).port), '127.0.0.1')
+      const password = decodeURIComponent(new URL(redis.url).password)
+      let text = ''
+      socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+      const send = (...args: string[]): void =>
+        void socket.write(`*${args.length}\r\n${args.map((arg) => `$${arg.length}\r\n${arg}\r\n`).join('')}`)
+      send('AUTH', password)
+      send('UNSUBSCRIBE')
+      send('SUBSCRIBE', 'news')
+      send('GET', 'any')
+      send('PING')
+      send('QUIT')
+      await new Promise((resolve) => socket.once('close', resolve))
+      t.equal(
+        text,
+        '+OK\r\n*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n' +
+          "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\r\n" +
+          '*2\r\n$4\r\npong\r\n$0\r\n\r\n+OK\r\n'
+      )
+    })
+
+    await t.test('a process has a name of its own', async (t) => {
+      t.match(await client.info('server'), /^run_id:[0-9a-f]{40}\r$/m)
+    })
+
     await t.test('a transaction is not interleaved with anybody else', async (t) => {
       const others = [client, open(), open()]
       await Promise.all(

@@ -12,6 +12,9 @@ const NOT_QUEUED = new Set(['exec', 'discard', 'multi', 'watch', 'quit'])
 /** These need no password. */
 const BEFORE_AUTH = new Set(['auth', 'hello', 'quit'])
 
+/** All that a connection may do which has subscribed to a channel (in RESP2). */
+const WHILE_SUBSCRIBED = new Set(['subscribe', 'unsubscribe', 'ping', 'quit'])
+
 const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.'
 
 /** One client: its place in the queue, its transaction, and what it waits for. */
@@ -20,6 +23,7 @@ export class Connection {
   #parked: { read: StreamRead; timer: NodeJS.Timeout | undefined } | undefined
   #transaction: { queue: string[][]; refused: boolean } | undefined
   #watch: Watch | undefined
+  readonly #channels = new Set<string>()
   #authenticated: boolean
   #name = ''
   #closing = false
@@ -59,6 +63,7 @@ export class Connection {
     this.#pending.length = 0
     this.#unpark()
     this.#endTransaction()
+    for (const channel of this.#channels) this.server.channels.remove(channel, this)
     this.server.connections.delete(this)
   }
 
@@ -99,13 +104,18 @@ export class Connection {
     }
     return this.server.count(command, () => {
       if (command === 'xread') return this.#xread(args)
+      if (command === 'subscribe' || command === 'unsubscribe') return this.#subscribe(command, args)
+      if (command === 'ping' && this.#channels.size > 0) return ['pong', args[0] ?? '']
       return this.#session(command, args) ?? this.server.run(command, args)
     })
   }
 
   #notAllowed(command: string): CommandError | undefined {
-    if (this.#authenticated || BEFORE_AUTH.has(command)) return undefined
-    return new CommandError('NOAUTH Authentication required.')
+    if (!this.#authenticated && !BEFORE_AUTH.has(command)) return new CommandError('NOAUTH Authentication required.')
+    if (this.#channels.size === 0 || WHILE_SUBSCRIBED.has(command)) return undefined
+    return new CommandError(
+      `ERR Can't execute '${command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`
+    )
   }
 
   /** XREAD outside a transaction: the one command that may wait. */
@@ -143,6 +153,27 @@ export class Connection {
       if (!(error instanceof CommandError)) throw error
       this.#resume(error)
     }
+  }
+
+  /** Each channel has a reply of its own. */
+  #subscribe(command: 'subscribe' | 'unsubscribe', args: string[]): undefined {
+    const channels: (string | null)[] = args.length > 0 ? args : [...this.#channels]
+    if (channels.length === 0) channels.push(null)
+    for (const channel of channels) {
+      if (channel !== null && command === 'subscribe') {
+        this.#channels.add(channel)
+        this.server.channels.add(channel, this)
+      } else if (channel !== null) {
+        this.#channels.delete(channel)
+        this.server.channels.remove(channel, this)
+      }
+      this.#send([command, channel, this.#channels.size])
+    }
+  }
+
+  /** Something was published on a channel it has subscribed to. */
+  push(message: Reply): void {
+    this.#send(message)
   }
 
   #endTransaction(): void {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { globToRegExp, parseCount } from './arguments.js'
+import { Channels } from './channels.js'
 import { hashCommands, setCommands, sortedSetCommands } from './collections.js'
 import { keyCommands } from './keys.js'
 import { Connection } from './connection.js'
@@ -36,7 +37,8 @@ const SESSION_ARITY = new Map<string, number>(
       exec: 1,
       hello: -1
     },
-    ...{ info: -1, multi: 1, ping: -1, quit: -1, script: -2, select: 2, unwatch: 1, wait: 3, watch: -2 }
+    ...{ info: -1, multi: 1, ping: -1, publish: 3, quit: -1, script: -2, select: 2, subscribe: -2 },
+    ...{ unsubscribe: -1, unwatch: 1, wait: 3, watch: -2 }
   })
 )
 
@@ -52,10 +54,12 @@ const hasArity = (arity: number, given: number): boolean => (arity < 0 ? given >
 export class Server {
   readonly keyspace = new Keyspace()
   readonly connections = new Set<Connection>()
+  readonly channels = new Channels()
   readonly #waiting = new Map<string, Set<Connection>>()
   readonly #scripts = new Scripts((args) => this.#callFromScript(args))
   readonly #calls = new Map<string, { calls: number; microseconds: number }>()
   readonly #startedAt = performance.now()
+  readonly #runId = randomBytes(20).toString('hex')
   #accepted = 0
   #processed = 0
 
@@ -104,6 +108,8 @@ export class Server {
         return args[0] ?? new Status('PONG')
       case 'echo':
         return arg(args, 0)
+      case 'publish':
+        return this.channels.publish(arg(args, 0), arg(args, 1))
       case 'wait':
         // There are no replicas to wait for.
         parseCount(args[0])
@@ -134,7 +140,7 @@ export class Server {
   #callFromScript([name = '', ...args]: string[]): Reply {
     const command = name.toLowerCase()
     const found = dataCommands.get(command)
-    if (!found && !['ping', 'echo'].includes(command)) {
+    if (!found && !['ping', 'echo', 'publish'].includes(command)) {
       const known = SESSION_ARITY.has(command)
       return new CommandError(
         known ? 'ERR This Redis command is not allowed from script' : 'ERR Unknown Redis command called from script'
@@ -194,6 +200,7 @@ export class Server {
     const sections: Record<string, string[]> = {
       Server: [
         ...[`redis_version:${REDIS_VERSION}`, 'redis_mode:standalone', `process_id:${process.pid}`],
+        `run_id:${this.#runId}`,
         ...[`tcp_port:${this.port()}`, `uptime_in_seconds:${Math.floor((performance.now() - this.#startedAt) / 1000)}`],
         'executable:one-secret embedded Redis: in memory, not durable'
       ],
@@ -246,9 +253,9 @@ export interface EmbeddedRedisOptions {
 }
 
 /**
- * A Redis of RESP2 in this process, for a machine that has none: strings, hashes, sets, sorted sets, streams, scripts and
- * transactions, answering as Redis 7.0 does. **In memory: what it holds is gone when it stops.** No lists, no pub/sub, one
- * database, one user.
+ * A Redis of RESP2 in this process, for a machine that has none: strings, hashes, sets, sorted sets, streams, scripts,
+ * transactions and channels, answering as Redis 7.0 does. **In memory: what it holds is gone when it stops.** No lists, no
+ * patterns of channels, one database, one user.
  */
 export async function startEmbeddedRedis(
   options: EmbeddedRedisOptions = {}
