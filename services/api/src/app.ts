@@ -68,9 +68,14 @@ export async function buildApp(
   await app.register(docs)
 
   await app.register(postgres, { url: config.databaseUrl })
-  await app.register(redis, { url: config.redisUrl })
+  await app.register(redis, { url: config.redisUrl, sentinels: config.redisSentinels })
   await app.register(tokens, { keyRing, keyRingFile, issuer, audience, replicaName, refreshTokenTtlSeconds })
-  await app.register(denylist)
+  await app.register(denylist, {
+    ...config.revocation,
+    replicaName,
+    sentinels: config.redisSentinels,
+    primaryName: new URL(config.redisUrl).hostname
+  })
   await app.register(passwords)
   await app.register(loginLimits, config.loginLimits)
   await app.register(cookies)

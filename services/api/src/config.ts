@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { envSchema, type JSONSchemaType } from 'env-schema'
 import ms from 'ms'
 import { Type, type Static } from 'typebox'
+import { MAX_LEASE_MS } from './denylist/protocol.js'
 import { parseKeyRing, type KeyRing } from './key-ring.js'
 import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './tokens.js'
 
@@ -15,6 +16,7 @@ const Environment = Type.Object({
   REFRESH_TOKEN_TTL: Type.String({ default: '30d' }),
   DATABASE_URL: Type.String({ minLength: 1 }),
   REDIS_URL: Type.String({ minLength: 1 }),
+  REDIS_SENTINELS: Type.String({ default: '' }),
   HOST: Type.String({ minLength: 1, default: '0.0.0.0' }),
   PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 3000 }),
   REPLICA_NAME: Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$', default: hostname() }),
@@ -22,7 +24,10 @@ const Environment = Type.Object({
   LOGIN_LIMIT_PER_ADDRESS: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 100 }),
   MAX_SESSIONS_PER_USER: Type.Integer({ minimum: 0, maximum: 1000, default: 0 }),
   SESSION_OVERFLOW: Type.Enum(['evict-oldest', 'refuse'], { default: 'evict-oldest' }),
-  REVOCATION_MODE: Type.Enum(['direct'], { default: 'direct' }),
+  REVOCATION_MODE: Type.Enum(['lease', 'direct'], { default: 'lease' }),
+  REVOCATION_LEASE_MS: Type.Integer({ minimum: 10, maximum: MAX_LEASE_MS, default: 250 }),
+  REVOCATION_OUTAGE: Type.Enum(['refuse', 'serve-stale'], { default: 'refuse' }),
+  REVOCATION_MAX_STALENESS_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 5000 }),
   TRUST_PROXY: Type.String({ default: '' }),
   MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ minimum: 0, maximum: 60_000, default: 200 }),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { default: 'info' }),
@@ -40,6 +45,8 @@ const expectations: Record<keyof Environment, string> = {
   REFRESH_TOKEN_TTL: 'a duration with a unit, from 1m to 400d',
   DATABASE_URL: 'postgres://user:password@host:port/database',
   REDIS_URL: 'redis://:password@host:port or rediss://…, and maybe the number of a database behind it',
+  REDIS_SENTINELS:
+    'host:port of each Sentinel, separated by commas; REDIS_URL then has the name of the primary in place of a host',
   HOST: 'an address to listen on',
   PORT: 'a port number, 0 to 65535',
   REPLICA_NAME: '1 to 64 letters, digits, dots, dashes or underscores',
@@ -47,7 +54,10 @@ const expectations: Record<keyof Environment, string> = {
   LOGIN_LIMIT_PER_ADDRESS: 'attempts a minute, 0 (no limit) to 1000000',
   MAX_SESSIONS_PER_USER: 'a whole number, 0 (no limit) to 1000',
   SESSION_OVERFLOW: 'evict-oldest or refuse',
-  REVOCATION_MODE: 'direct',
+  REVOCATION_MODE: 'lease or direct',
+  REVOCATION_LEASE_MS: `milliseconds, 10 to ${MAX_LEASE_MS}`,
+  REVOCATION_OUTAGE: 'refuse or serve-stale',
+  REVOCATION_MAX_STALENESS_MS: 'milliseconds, 0 to 3600000',
   TRUST_PROXY: 'addresses or CIDR ranges of the balancer, separated by commas, or loopback, linklocal, uniquelocal',
   MAX_EVENT_LOOP_DELAY_MS: 'milliseconds, 0 (no limit) to 60000',
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent',
@@ -68,6 +78,8 @@ export interface Config {
   refreshTokenTtlSeconds: number
   databaseUrl: string
   redisUrl: string
+  /** Who knows where the primary is that `redisUrl` names; none: `redisUrl` is where the server is. */
+  redisSentinels: { host: string; port: number }[]
   host: string
   port: number
   replicaName: string
@@ -76,6 +88,11 @@ export interface Config {
   /** 0: no limit. */
   maxSessionsPerUser: number
   sessionOverflow: 'evict-oldest' | 'refuse'
+  revocation: {
+    mode: 'lease' | 'direct'
+    leaseMs: number
+    outage: { policy: 'refuse' | 'serve-stale'; maxStalenessMs: number }
+  }
   trustProxy: string[]
   /** Above it requests are refused; 0: no limit. */
   maxEventLoopDelayMs: number
@@ -146,6 +163,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const refreshTokenTtlSeconds = parse('REFRESH_TOKEN_TTL', (v) => parseDuration(v, 60, 400 * 86_400))
   const databaseUrl = parse('DATABASE_URL', (v) => parseUrl(v, ['postgres:', 'postgresql:']))
   const redisUrl = parse('REDIS_URL', (v) => parseRedisUrl(v))
+  const redisSentinels = parse('REDIS_SENTINELS', parseSentinels)
   const trustProxy = parse('TRUST_PROXY', parseAddresses)
 
   if (
@@ -167,12 +185,18 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     refreshTokenTtlSeconds,
     databaseUrl,
     redisUrl,
+    redisSentinels: redisSentinels ?? [],
     host: env.HOST,
     port: env.PORT,
     replicaName: env.REPLICA_NAME,
     loginLimits: { perAccount: env.LOGIN_LIMIT_PER_ACCOUNT, perAddress: env.LOGIN_LIMIT_PER_ADDRESS },
     maxSessionsPerUser: env.MAX_SESSIONS_PER_USER,
     sessionOverflow: env.SESSION_OVERFLOW,
+    revocation: {
+      mode: env.REVOCATION_MODE,
+      leaseMs: env.REVOCATION_LEASE_MS,
+      outage: { policy: env.REVOCATION_OUTAGE, maxStalenessMs: env.REVOCATION_MAX_STALENESS_MS }
+    },
     trustProxy: trustProxy ?? [],
     maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
     logLevel: env.LOG_LEVEL,
@@ -215,11 +239,22 @@ function parseRedisUrl(value: string): string {
   return url
 }
 
-function parseAddresses(value: string): string[] {
-  const addresses = value
+function parseSentinels(value: string): { host: string; port: number }[] {
+  return listOf(value).map((address) => {
+    const [, host, port] = /^(?:\[([\da-f:]+)\]|([\w.-]+)):(\d{1,5})$/i.exec(address)?.filter(Boolean) ?? []
+    if (host === undefined || Number(port) > 65535) throw new Error(`has "${address}"`)
+    return { host, port: Number(port) }
+  })
+}
+
+const listOf = (value: string): string[] =>
+  value
     .split(',')
-    .map((address) => address.trim())
-    .filter((address) => address !== '')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+
+function parseAddresses(value: string): string[] {
+  const addresses = listOf(value)
   for (const address of addresses) {
     if (/^(loopback|linklocal|uniquelocal)$/i.test(address)) continue
     const [ip = '', bits = '0', ...rest] = address.split('/')

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { append, GENERATION, LOG } from '../src/denylist/append.js'
 import { createDirectDenylist } from '../src/denylist/direct.js'
+import { registerArguments, REGISTRY } from '../src/denylist/registry.js'
 import { revocationOfSession, revocationOfToken, type Revocation } from '../src/denylist/denylist.js'
 
 const MINUTE = 60_000
@@ -72,7 +73,9 @@ for (const kind of ['binary', 'embedded'] as const) {
           'id',
           id,
           'expires',
-          String(expiresAt.getTime())
+          String(expiresAt.getTime()),
+          'by',
+          ''
         ])
       )
     })
@@ -84,6 +87,37 @@ for (const kind of ['binary', 'embedded'] as const) {
       t.match(await denylist.publish([token]), { revoked: [{ kind: 'jti', id: token.id }] })
       t.equal(await redis.xlen(LOG), length)
       t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), true)
+    })
+
+    t.test('what the log has lost is appended again, though its key is there', async (t) => {
+      const token = revocation('jti')
+      await denylist.publish([token])
+      await redis.del(LOG)
+      await denylist.publish([token])
+      t.equal(await redis.xlen(LOG), 0)
+      t.match(await append(redis, GENERATION, [token], { logLostThem: true }), { generation: 'of this test' })
+      t.equal(await redis.xlen(LOG), 1)
+    })
+
+    t.test('who appends is told who is registered, and whose time is up is struck off', async (t) => {
+      await redis.eval(...registerArguments('a#1', 250, '0-0'))
+      await redis.eval(...registerArguments('b#2', 10, '7-1'))
+      await redis.hset(REGISTRY, 'dead#3', `250 ${Date.now() - 1} 0-0`)
+      const appended = await append(redis, GENERATION, [revocation('sid')])
+      t.strictSame(
+        appended?.registered.sort((x, y) => x.member.localeCompare(y.member)),
+        [
+          { member: 'a#1', leaseMs: 250, cursor: '0-0' },
+          { member: 'b#2', leaseMs: 10, cursor: '7-1' }
+        ]
+      )
+      t.equal(appended?.lastId, (await redis.xrevrange(LOG, '+', '-', 'COUNT', 1))[0]?.[0])
+      t.strictSame((await redis.hkeys(REGISTRY)).sort(), ['a#1', 'b#2'])
+      const [lease, until] = (await redis.hget(REGISTRY, 'a#1'))!.split(' ')
+      t.equal(lease, '250')
+      const left = Number(until) - Date.now()
+      t.ok(left > 9_000 && left <= 10_250, `registered for ${left} ms more`)
+      await redis.del(REGISTRY)
     })
 
     t.test('what has expired already is not appended', async (t) => {
@@ -98,7 +132,7 @@ for (const kind of ['binary', 'embedded'] as const) {
       await t.rejects(async () => denylist.isRevoked(nobody), { code: 'REVOCATION_UNKNOWN', statusCode: 503 })
       await t.rejects(denylist.publish([token]), { code: 'REVOCATION_PENDING', statusCode: 503 })
       t.equal(await denylist.isReady(), false)
-      t.equal(await append(redis, GENERATION, [token]), false)
+      t.equal(await append(redis, GENERATION, [token]), undefined)
       await redis.set(GENERATION, 'of this test')
       t.equal(await denylist.isReady(), true)
       t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), false)

@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Revocation } from './denylist.js'
+import type { Registered } from './protocol.js'
+import { REGISTRY } from './registry.js'
 
 /** The log of revocations, oldest first: what a replica that keeps its own copy follows. */
 export const LOG = 'denylist:log'
@@ -14,33 +16,77 @@ export const keyOf = ({ kind, id }: Pick<Revocation, 'kind' | 'id'>): string => 
 
 /**
  * Appends to the log and sets the keys, all of it or nothing: what fails in a script ends it, while a MULTI would carry
- * on. No replica may learn of a revocation that another cannot see. What is there already, or has expired, is left
- * alone, so that repeating costs nothing. The log is trimmed by Redis' own clock, which made its ids; entries are kept for an hour,
- * more than any token and any revocation lives.
+ * on. No replica may learn of a revocation that another cannot see. What has expired is left alone and, unless the log has
+ * lost it, what is there already, so that repeating costs nothing. The log is trimmed by Redis' own clock, which made its
+ * ids; entries are kept for an hour, more than any token and any revocation lives.
  *
- * KEYS: the guard, the log, then a key for each revocation. ARGV: kind, id and expiry in milliseconds since 1970, for
- * each. Returns 0 where the guard is gone.
+ * KEYS: the guard, the log, the registry, then a key for each revocation. ARGV: who appends, whether the log has lost
+ * them, then kind, id and expiry in milliseconds since 1970, for each. Returns nil where the guard is gone; else its value, the last id of the log, and name
+ * and registration of whoever is registered. Those whose time is up are struck off.
  */
 const APPEND = `
-  if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-  local now = redis.call('TIME')[1] * 1000
+  local guard = redis.call('GET', KEYS[1])
+  if not guard then return false end
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local oldest = string.format('%.0f', now - 3600000)
-  for i = 3, #KEYS do
-    local kind, id, expires = unpack(ARGV, 3 * i - 8, 3 * i - 6)
-    if tonumber(expires) > now and redis.call('EXISTS', KEYS[i]) == 0 then
-      redis.call('XADD', KEYS[2], 'MINID', '~', oldest, '*', 'kind', kind, 'id', id, 'expires', expires)
+  for i = 4, #KEYS do
+    local kind, id, expires = unpack(ARGV, 3 * i - 9, 3 * i - 7)
+    if tonumber(expires) > now and (ARGV[2] == 'lost' or redis.call('EXISTS', KEYS[i]) == 0) then
+      redis.call('XADD', KEYS[2], 'MINID', '~', oldest, '*', 'kind', kind, 'id', id, 'expires', expires, 'by', ARGV[1])
       redis.call('SET', KEYS[i], 1, 'PXAT', expires)
     end
   end
-  return 1`
+  local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+  local reply = { guard, last[1] and last[1][1] or '0-0' }
+  local registered = redis.call('HGETALL', KEYS[3])
+  for i = 1, #registered, 2 do
+    local until_ = string.match(registered[i + 1], '^%d+ (%d+)')
+    if tonumber(until_) > now then
+      reply[#reply + 1] = registered[i]
+      reply[#reply + 1] = registered[i + 1]
+    else
+      redis.call('HDEL', KEYS[3], registered[i])
+    end
+  end
+  return reply`
+
+/** What Redis said in the step that appended. */
+export interface Appended {
+  generation: string
+  /** The last entry of the log: whoever has applied it has applied what was appended. */
+  lastId: string
+  registered: Registered[]
+}
 
 /**
  * Appends revocations in one step, if the guard is there in the same step: the generation, or the mark of a restore.
  *
- * @returns false where the guard is gone, and nothing was appended
+ * @param by who is to be told that they have been applied
+ * @param logLostThem appends them to the log even where their keys are there
+ * @returns undefined where the guard is gone, and nothing was appended
  */
-export async function append(redis: Redis, guard: string, revocations: readonly Revocation[]): Promise<boolean> {
-  const keys = [guard, LOG, ...revocations.map(keyOf)]
+export async function append(
+  redis: Redis,
+  guard: string,
+  revocations: readonly Revocation[],
+  { by = '', logLostThem = false } = {}
+): Promise<Appended | undefined> {
+  const keys = [guard, LOG, REGISTRY, ...revocations.map(keyOf)]
   const entries = revocations.flatMap(({ kind, id, expiresAt }) => [kind, id, expiresAt.getTime()])
-  return (await redis.eval(APPEND, keys.length, ...keys, ...entries)) === 1
+  const reply = (await redis.eval(APPEND, keys.length, ...keys, by, logLostThem ? 'lost' : '', ...entries)) as
+    string[] | null
+  if (reply === null) return undefined
+  const [generation = '', lastId = '', ...rest] = reply
+  return { generation, lastId, registered: parseRegistered(rest) }
+}
+
+/** Names and registrations in turn, as `register` wrote them. */
+function parseRegistered(reply: readonly string[]): Registered[] {
+  const registered: Registered[] = []
+  for (let i = 0; i < reply.length; i += 2) {
+    const [leaseMs, , cursor = ''] = reply[i + 1]!.split(' ')
+    registered.push({ member: reply[i]!, leaseMs: Number(leaseMs), cursor })
+  }
+  return registered
 }

@@ -1,11 +1,10 @@
 import type { Redis } from 'ioredis'
 import { RevocationPending, RevocationUnknown } from '../errors.js'
 import { within } from '../within.js'
-import { append, GENERATION, keyOf } from './append.js'
+import { append, GENERATION } from './append.js'
 import type { Denylist } from './denylist.js'
-
-/** The bound of a look-up, in milliseconds: a request waits no longer to learn whether its token has been revoked. */
-const LOOK_UP_MS = 200
+import { lookUp } from './look-up.js'
+import { replicated } from './replicas-of-redis.js'
 
 /** How long a revocation waits for a Redis that has lost its data to be filled again, in milliseconds. */
 const RESTORE_MS = 2000
@@ -17,32 +16,32 @@ const RESTORE_MS = 2000
  *
  * @param restore fills Redis where it has lost its data
  */
-export function createDirectDenylist(redis: Redis, restore: () => Promise<void>): Denylist {
+export function createDirectDenylist(
+  redis: Redis,
+  restore: () => Promise<void>,
+  { hasReplicas = false } = {}
+): Denylist {
   // Nobody waits for it here: whoever comes next finds it done, or begins it again. It has logged why it failed.
   const restoreInBackground = (): void => void restore().catch(() => undefined)
 
   return {
-    async isRevoked({ jti, sid }) {
-      let generation, token, session
-      try {
-        const keys = [GENERATION, keyOf({ kind: 'jti', id: jti }), keyOf({ kind: 'sid', id: sid })]
-        ;[generation, token, session] = await within(LOOK_UP_MS, redis.mget(keys))
-      } catch (cause) {
-        throw Object.assign(new RevocationUnknown(), { cause })
-      }
+    async isRevoked(token) {
+      const { generation, found } = await lookUp(redis, token, { hasReplicas })
       if (generation === null) {
         restoreInBackground()
         throw Object.assign(new RevocationUnknown(), { cause: new Error('Redis has lost the denylist') })
       }
-      return token !== null || session !== null
+      return found
     },
 
     async publish(revocations) {
       const started = performance.now()
+      const write = () => append(redis, GENERATION, revocations)
+      const writeSafely = () => (hasReplicas ? replicated(redis, write) : write())
       try {
-        if (!(await append(redis, GENERATION, revocations))) {
+        if (!(await writeSafely())) {
           await within(RESTORE_MS, restore())
-          if (!(await append(redis, GENERATION, revocations))) throw new Error('Redis has lost the denylist again')
+          if (!(await writeSafely())) throw new Error('Redis has lost the denylist again')
         }
       } catch (cause) {
         throw Object.assign(new RevocationPending(), { cause })

@@ -18,8 +18,8 @@ export async function recordRevocations(
   )
 }
 
-/** Small enough not to hold up Redis, or the event loop, for more than a few milliseconds. */
-const PAGE = 500
+/** Revocations at a time: few enough not to hold up Redis, or the event loop, for more than a few milliseconds. */
+export const PAGE = 500
 
 /** Everything on record that has not expired, in pages. What is recorded meanwhile may be missing. */
 export async function* liveRevocations(pg: Pick<Pool, 'query'>): AsyncGenerator<Revocation[]> {

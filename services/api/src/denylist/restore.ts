@@ -3,7 +3,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Pool } from 'pg'
 import { append, GENERATION } from './append.js'
-import { liveRevocations } from './records.js'
+import type { Revocation } from './denylist.js'
+import { liveRevocations, PAGE } from './records.js'
 
 /** How long the mark of a restore that was broken off stays in Redis, in milliseconds. */
 const MARK_LIFETIME_MS = 60_000
@@ -14,6 +15,13 @@ const COMPLETE = `
   redis.call('SET', KEYS[2], ARGV[1], 'NX')
   return 1`
 
+export interface RestoreOptions {
+  /** What this replica knows of itself, beside what is on record. */
+  own?: () => Iterable<Revocation>
+  /** Is told of each restore. */
+  onEnd?: (outcome: 'completed' | 'failed') => void
+}
+
 /**
  * Fills a Redis that has lost the denylist from the record in Postgres, and then says so by a generation.
  *
@@ -21,15 +29,20 @@ const COMPLETE = `
  * fails. So one that the restore did not read yet is appended after it. The mark stands for the Redis that the restore
  * began with: were it wiped again half way, the restore begins anew. Several replicas may do this at once.
  *
- * @param onEnd is told of each restore
  * @returns a function that restores; a second call while one is under way is the same call
  */
 export function createRestore(
   pg: Pool,
   redis: Redis,
   log: FastifyBaseLogger,
-  onEnd: (outcome: 'completed' | 'failed') => void = () => undefined
+  { own = () => [], onEnd = () => undefined }: RestoreOptions = {}
 ): () => Promise<void> {
+  async function* everything(): AsyncGenerator<Revocation[]> {
+    yield* liveRevocations(pg)
+    const known = [...own()]
+    for (let i = 0; i < known.length; i += PAGE) yield known.slice(i, i + PAGE)
+  }
+
   async function restore(): Promise<void> {
     const started = performance.now()
     for (;;) {
@@ -37,8 +50,8 @@ export function createRestore(
       await redis.set(mark, 1, 'PX', MARK_LIFETIME_MS)
       let count = 0
       let intact = true
-      for await (const page of liveRevocations(pg)) {
-        intact = await append(redis, mark, page)
+      for await (const page of everything()) {
+        intact = (await append(redis, mark, page)) !== undefined
         if (!intact) break
         count += page.length
       }

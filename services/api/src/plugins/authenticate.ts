@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** An onRequest hook: lets a request pass only with a valid access token that has not been revoked. */
     authenticate: (request: FastifyRequest) => Promise<void>
+    /** The same, whether or not the token has been revoked: for what can only end its own session. */
+    authenticateOrRevoked: (request: FastifyRequest) => Promise<void>
   }
   interface FastifyRequest {
     /** The verified claims. Only there behind `onRequest: app.authenticate`. */
@@ -57,18 +59,21 @@ export const authenticate = fp(
       return app.tokens.verify(token)
     }
 
-    app.decorate('authenticate', async (request: FastifyRequest) => {
-      let claims
+    async function authenticateOrRevoked(request: FastifyRequest): Promise<void> {
       try {
-        claims = verify(request)
+        request.token = verify(request)
       } catch (error) {
         const outcome = refusals[(error as FastifyError).code as keyof typeof refusals]
         if (outcome !== undefined) verifications[outcome]++
         throw error
       }
       verifications.valid++
-      if (await app.denylist.isRevoked(claims)) throw new TokenRevoked()
-      request.token = claims
+    }
+
+    app.decorate('authenticateOrRevoked', authenticateOrRevoked)
+    app.decorate('authenticate', async (request: FastifyRequest) => {
+      await authenticateOrRevoked(request)
+      if (await app.denylist.isRevoked(request.token)) throw new TokenRevoked()
     })
   },
   { name: 'authenticate', dependencies: ['metrics', 'tokens', 'denylist', 'cookies'] }

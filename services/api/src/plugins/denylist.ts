@@ -1,9 +1,15 @@
 import fp from 'fastify-plugin'
-import type { Registry } from 'prom-client'
+import { Gauge, Histogram, type Registry } from 'prom-client'
 import { countBy } from '../counts.js'
-import type { Denylist } from '../denylist/denylist.js'
+import { createBarriers } from '../denylist/barrier.js'
+import type { Denylist, Revocation } from '../denylist/denylist.js'
 import { createDirectDenylist } from '../denylist/direct.js'
+import { startFollower, type Follower } from '../denylist/follower.js'
+import { createLeasedDenylist, type Outage } from '../denylist/leased.js'
+import { newMember, REGISTRY } from '../denylist/registry.js'
+import { checkFailover } from '../denylist/replicas-of-redis.js'
 import { createRestore } from '../denylist/restore.js'
+import { within } from '../within.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -11,21 +17,118 @@ declare module 'fastify' {
   }
 }
 
-export const denylist = fp(
-  async (app) => {
-    const restores = countBy(app.metricsRegistry, {
+export interface DenylistOptions {
+  mode: 'lease' | 'direct'
+  replicaName: string
+  /** How long a replica may answer from its own copy after Redis was heard, in milliseconds. */
+  leaseMs: number
+  outage: Outage
+  /** Who may put one of Redis' replicas in its place, and the name they know it by. */
+  sentinels: { host: string; port: number }[]
+  primaryName: string
+}
+
+/** How long a replica that starts waits for its first lease, in milliseconds. */
+const FIRST_LEASE_MS = 8000
+
+export const denylist = fp<DenylistOptions>(
+  async (app, { mode, replicaName, leaseMs, outage, sentinels, primaryName }) => {
+    const hasReplicas = sentinels.length > 0
+    if (hasReplicas) {
+      const { wrong, unknown } = await checkFailover(app.redis, primaryName, sentinels)
+      if (wrong.length > 0) throw new Error(`a failover of Redis could lose revocations: ${wrong.join('; ')}`)
+      for (const reason of unknown) app.log.warn({ reason }, 'whether a failover of Redis is safe cannot be checked')
+    }
+
+    const registry = app.metricsRegistry
+    const restores = countBy(registry, {
       name: 'denylist_restores_total',
       help: 'Times that this replica filled a Redis that had lost the denylist, or tried to',
       label: 'outcome',
       values: ['completed', 'failed']
     })
-    const restore = createRestore(app.pg.pool, app.redis, app.log, (outcome) => restores[outcome]++)
-    app.decorate('denylist', counted(createDirectDenylist(app.redis, restore), app.metricsRegistry))
-    // A new Redis has no generation either: who starts first writes it.
-    if (!(await app.denylist.isReady())) await restore()
+    let own: () => Iterable<Revocation> = () => []
+    const restore = createRestore(app.pg.pool, app.redis, app.log, {
+      own: () => own(),
+      onEnd: (outcome) => restores[outcome]++
+    })
+    if (mode === 'direct') {
+      app.decorate('denylist', counted(createDirectDenylist(app.redis, restore, { hasReplicas }), registry))
+      // A new Redis has no generation either: who starts first writes it.
+      if (!(await app.denylist.isReady())) await restore()
+      return
+    }
+
+    const member = newMember(replicaName)
+    const follower = startFollower({
+      redis: app.connectRedis('follower'),
+      pg: app.pg.pool,
+      member,
+      leaseMs,
+      restore,
+      log: app.log
+    })
+    own = () => follower.entries
+    const barriers = createBarriers(app.redis, app.connectRedis('confirmations'), member)
+    const checks = countBy(registry, {
+      name: 'denylist_checks_total',
+      help: 'Tokens checked: by the own copy, by asking Redis, by a copy out of date, or refused for want of all three',
+      label: 'by',
+      values: ['local', 'direct', 'stale', 'refused']
+    })
+    const waits = new Histogram({
+      name: 'denylist_barrier_seconds',
+      help: 'Time that a revocation waited until no replica could have a lease without knowing of it',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
+      registers: [registry]
+    })
+    observe(follower, registry)
+    const leased = createLeasedDenylist({
+      redis: app.redis,
+      follower,
+      barriers,
+      member,
+      restore,
+      outage,
+      hasReplicas,
+      onCheck: (by) => checks[by]++,
+      onPassed: (ms) => waits.observe(ms / 1000)
+    })
+    app.decorate('denylist', counted(leased, registry))
+    app.addHook('onClose', async () => {
+      follower.close()
+      barriers.close()
+      // Nobody has to wait for this replica any more. Where Redis is down it is struck off when its time is up.
+      await app.redis.hdel(REGISTRY, member).catch(() => undefined)
+    })
+    await within(FIRST_LEASE_MS, follower.ready).catch((cause: unknown) => {
+      const why = follower.trouble ?? 'no reply'
+      throw new Error(`the denylist was not there within ${FIRST_LEASE_MS / 1000} s: ${why}`, { cause })
+    })
   },
   { name: 'denylist', dependencies: ['metrics', 'postgres', 'redis'] }
 )
+
+/** What can be read of a copy of the denylist: how large it is, how old, how often it was made anew. */
+function observe(follower: Follower, registry: Registry): void {
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read())
+      }
+    })
+  }
+  gauge('denylist_entries', 'Revocations in the own copy that have not expired', () => follower.entries.size)
+  gauge(
+    'denylist_lease_age_seconds',
+    'How far the own copy may be behind: the time since the last read that found it complete was sent',
+    () => (follower.lease === undefined ? NaN : (performance.now() - follower.lease.sent.monotonic) / 1000)
+  )
+  gauge('denylist_reloads', 'Times that the own copy was loaded, the first included', () => follower.reloads)
+}
 
 /** The same denylist, which counts what it is asked. */
 function counted(denylist: Denylist, registry: Registry): Denylist {

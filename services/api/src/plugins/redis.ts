@@ -1,16 +1,31 @@
 import fastifyRedis from '@fastify/redis'
+import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
-import { Redis } from 'ioredis'
+import { Redis, type SentinelConnectionOptions } from 'ioredis'
 
 /** A command is given up after this long, in milliseconds; what a request waits for has a bound of its own below it. */
 const COMMAND_TIMEOUT_MS = 1000
 
 const START_TIMEOUT_MS = 8000
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** One more connection to the same Redis, for what would block the others; closed with the application. */
+    connectRedis: (role: string) => Redis
+  }
+}
+
+export interface RedisOptions {
+  url: string
+  /** Where there are any, the host of `url` is the name under which they watch the primary. */
+  sentinels: { host: string; port: number }[]
+}
+
 /** The connection to Redis. Commands fail at once while it is down: a queue would only hide that. */
-export const redis = fp<{ url: string }>(
-  async (app, { url }) => {
+export const redis = fp<RedisOptions>(
+  async (app, { url, sentinels }) => {
     const client = new Redis(url, {
+      ...(sentinels.length > 0 && bySentinel(url, sentinels)),
       // One shape of replies, whatever the server can do.
       protocol: 2,
       enableOfflineQueue: false,
@@ -19,29 +34,63 @@ export const redis = fp<{ url: string }>(
       // A connection whose other end has vanished without a word would stay silent for ever: a new one may answer.
       socketTimeout: COMMAND_TIMEOUT_MS,
       connectTimeout: 500,
-      retryStrategy: (attempt) => Math.min(attempt * 50, 500)
+      retryStrategy: (attempt) => Math.min(attempt * 50, 500),
+      // A primary that has become a replica: the next connection asks anew who is the primary.
+      reconnectOnError: ({ message }) => message.startsWith('READONLY')
     })
-    let lastError: Error | undefined
-    client.on('error', (error: Error) => {
-      // ioredis repeats it at each attempt; the log wants to know once. Its message only: the error of a refused AUTH
-      // carries the password.
-      if (lastError?.message !== error.message) app.log.warn({ reason: error.message }, 'no connection to Redis')
-      lastError = error
-    })
-    client.on('ready', () => {
-      if (lastError !== undefined) app.log.info('connected to Redis again')
-      lastError = undefined
-    })
+    const lastError = watch(client, app.log)
     app.addHook('onClose', async () => {
       // quit waits for the replies under way; where there is nobody to reply the socket is just dropped.
       await client.quit().catch(() => client.disconnect())
     })
+    app.decorate('connectRedis', (role: string) => {
+      // What has been sent is not sent again on another connection: it would be an answer to an older question.
+      const another = client.duplicate({ autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })
+      watch(another, app.log.child({ role }))
+      app.addHook('onClose', async () => another.disconnect())
+      return another
+    })
 
-    await ready(client, () => lastError)
+    await ready(client, lastError)
+    if (/^redis_mode:cluster/m.test(await client.info('server'))) {
+      throw new Error('Redis is a cluster, which would keep the denylist in pieces: one server is needed, or Sentinel')
+    }
     await app.register(fastifyRedis, { client })
   },
   { name: 'redis' }
 )
+
+/** Where the primary is, as the Sentinels say; who it is for, and all else, as the URL says. */
+function bySentinel(url: string, sentinels: RedisOptions['sentinels']) {
+  return {
+    name: new URL(url).hostname,
+    sentinels,
+    enableTLSForSentinelMode: url.startsWith('rediss:'),
+    // Leaves an old primary that is still there as soon as a Sentinel says that there is a new one.
+    failoverDetector: true,
+    sentinelCommandTimeout: 500,
+    sentinelRetryStrategy: (attempt) => Math.min(attempt * 50, 500)
+  } satisfies SentinelConnectionOptions
+}
+
+/**
+ * Logs what becomes of a connection, each trouble once, for ioredis repeats it at each attempt.
+ *
+ * @returns what is wrong at the moment
+ */
+function watch(client: Redis, log: FastifyBaseLogger): () => Error | undefined {
+  let lastError: Error | undefined
+  client.on('error', (error: Error) => {
+    // Its message only: the error of a refused AUTH carries the password.
+    if (lastError?.message !== error.message) log.warn({ reason: error.message }, 'no connection to Redis')
+    lastError = error
+  })
+  client.on('ready', () => {
+    if (lastError !== undefined) log.info('connected to Redis again')
+    lastError = undefined
+  })
+  return () => lastError
+}
 
 /** @fastify/redis waits for a first connection without saying for what; this does, and gives up in words. */
 function ready(client: Redis, lastError: () => Error | undefined): Promise<void> {

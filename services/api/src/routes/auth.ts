@@ -236,10 +236,11 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
   app.post(
     '/auth/logout',
     {
-      onRequest: app.authenticate,
+      // Also with a token that has been revoked: whoever was answered 503 repeats the call until it is final.
+      onRequest: app.authenticateOrRevoked,
       schema: {
         tags: ['auth'],
-        summary: 'End this session on every replica',
+        summary: 'End this session on every replica; repeated, the same',
         ...needsAccessToken,
         response: { 200: Receipt, 400: ErrorBody, 403: ErrorBody, ...authenticatedErrors }
       }

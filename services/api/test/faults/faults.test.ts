@@ -96,16 +96,16 @@ const every = <T>(value: T): Record<Route, T> =>
 const up = { postgres: 'up', redis: 'up', denylist: 'up' }
 
 const unknown = ['503 REVOCATION_UNKNOWN']
+const pending = ['503 REVOCATION_PENDING']
 const withoutRedis = {
   'GET /whoami': unknown,
   'GET /me': unknown,
-  'POST /auth/logout': unknown,
+  'POST /auth/logout': pending,
   'POST /auth/login': ['503 LOGIN_LIMIT_UNKNOWN']
 }
-const redisFailsMidway = { 'POST /auth/logout': ['503 REVOCATION_PENDING', '401 TOKEN_REVOKED'] }
 const withoutPostgres = { ...every(['503 DATABASE_UNAVAILABLE']), 'GET /whoami': [] }
 /** What was carried out and not answered is found to be so when it is repeated. */
-const answerWasLost = { 'POST /users': ['409 USERNAME_TAKEN'], 'POST /auth/logout': ['401 TOKEN_REVOKED'] }
+const answerWasLost = { 'POST /users': ['409 USERNAME_TAKEN'] }
 
 const gone = ['ECONNREFUSED', 'ECONNRESET', 'UND_ERR_SOCKET', 'EPIPE']
 
@@ -132,7 +132,6 @@ const faults: Fault[] = [
     },
     forMs: 2000,
     answers: withoutRedis,
-    rarely: redisFailsMidway,
     withinMs: every(200),
     ready: { ...up, redis: 'down', denylist: 'down' },
     recoversWithinMs: 1000
@@ -146,7 +145,6 @@ const faults: Fault[] = [
     },
     forMs: 1500,
     answers: withoutRedis,
-    rarely: redisFailsMidway,
     withinMs: every(200),
     ready: { ...up, redis: 'down', denylist: 'down' },
     recoversWithinMs: 1000
@@ -160,7 +158,6 @@ const faults: Fault[] = [
     },
     forMs: 3000,
     answers: withoutRedis,
-    rarely: redisFailsMidway,
     withinMs: { ...every(200), 'POST /auth/logout': 1000 },
     ready: { ...up, redis: 'down', denylist: 'down' },
     recoversWithinMs: 1500
@@ -176,8 +173,9 @@ const faults: Fault[] = [
         return () => undefined
       }),
     forMs: 0,
-    answers: { 'GET /whoami': unknown },
-    rarely: { 'GET /me': unknown, 'POST /auth/logout': [...unknown, ...redisFailsMidway['POST /auth/logout']] },
+    answers: {},
+    // It is filled again before the leases from before have ended, unless the machine is busy.
+    rarely: { 'GET /whoami': unknown, 'GET /me': unknown, 'POST /auth/logout': pending },
     withinMs: { ...every(200), 'POST /auth/logout': 2000 },
     ready: up,
     recoversWithinMs: 500
@@ -190,7 +188,7 @@ const faults: Fault[] = [
       return () => inRedis((client) => client.config('SET', 'maxmemory', '0'))
     },
     forMs: 1500,
-    answers: { 'POST /auth/logout': ['503 REVOCATION_PENDING'], 'POST /auth/login': ['503 LOGIN_LIMIT_UNKNOWN'] },
+    answers: { 'POST /auth/logout': pending, 'POST /auth/login': ['503 LOGIN_LIMIT_UNKNOWN'] },
     withinMs: every(200),
     ready: up,
     recoversWithinMs: 0
@@ -204,7 +202,7 @@ const faults: Fault[] = [
     forMs: 3000,
     only: 'c',
     answers: { 'GET /whoami': unknown },
-    rarely: { ...withoutRedis, 'POST /auth/logout': [...unknown, ...redisFailsMidway['POST /auth/logout']] },
+    rarely: withoutRedis,
     withinMs: { ...every(200), 'POST /auth/logout': 1000 },
     ready: { ...up, redis: 'down', denylist: 'down' },
     recoversWithinMs: 1500
@@ -287,7 +285,7 @@ const faults: Fault[] = [
     rarely: {
       ...every(gone),
       'POST /users': [...gone, '409 USERNAME_TAKEN'],
-      'POST /auth/logout': [...gone, '401 TOKEN_REVOKED']
+      'POST /auth/logout': gone
     },
     withinMs: every(200),
     ready: undefined,

@@ -1,0 +1,226 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Redis } from 'ioredis'
+import type { Pool } from 'pg'
+import { append, GENERATION, LOG } from './append.js'
+import type { Revocation } from './denylist.js'
+import { Entries } from './entries.js'
+import { haveMovedTogether, judgeRead, type Lease, type Moment, type View } from './protocol.js'
+import { liveRevocations, PAGE } from './records.js'
+import { confirmationsOf, formatConfirmation, registerArguments } from './registry.js'
+
+/** How often what has expired is dropped, in milliseconds. */
+const SWEEP_EVERY_MS = 1000
+
+/** What the same connection says right after a read: the generation and the last id of the log. KEYS: both. */
+const CHECK = `
+  local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+  return { redis.call('GET', KEYS[1]), last[1] and last[1][1] or '0-0' }`
+
+export interface FollowerOptions {
+  /** A connection of its own, for it is blocked most of the time. */
+  redis: Redis
+  pg: Pool
+  member: string
+  leaseMs: number
+  /** Fills a Redis that has lost its data. */
+  restore: () => Promise<void>
+  log: FastifyBaseLogger
+}
+
+/** A copy of the denylist in this process, kept by following the log, with the lease that says how long it may be believed. */
+export interface Follower {
+  readonly entries: Entries
+  /** What the entries were loaded from; undefined before the first time. */
+  readonly view: View | undefined
+  /** The last one taken, whether or not it still holds. */
+  readonly lease: Lease | undefined
+  readonly reloads: number
+  /** Why there is no lease, where there is none. */
+  readonly trouble: string | undefined
+  /** Calls back after every load. */
+  onLoad(callback: () => void): void
+  /** Resolves with the first lease. */
+  readonly ready: Promise<void>
+  /** Gives up the lease and follows no more. Whoever closes strikes the member off afterwards. */
+  close(): void
+}
+
+export const now = (): Moment => ({ monotonic: performance.now(), wall: Date.now() })
+
+export function startFollower({ redis, pg, member, leaseMs, restore, log }: FollowerOptions): Follower {
+  const blockMs = Math.max(1, Math.floor(leaseMs / 4))
+  let entries = new Entries()
+  let view: View | undefined
+  let lease: Lease | undefined
+  let reloads = 0
+  let closed = false
+  let trouble: string | undefined
+  const loaded = new Set<() => void>()
+  let firstLease: () => void
+  const ready = new Promise<void>((resolve) => (firstLease = resolve))
+  /** Whom to tell, in the next round, that what they appended has been applied. */
+  const toConfirm = new Set<string>()
+  /** When the expired were dropped last. */
+  let clocks = now()
+
+  /** Counts the connections, for ioredis makes a new one by itself: what was read on one says nothing of the next. */
+  let connection = 0
+  redis.on('close', () => connection++)
+
+  /**
+   * Builds the set anew: the union of the log, the record in Postgres and what this replica knew. What the log lacks
+   * is appended again. Until then, what is in the old set stays revoked.
+   */
+  async function load(): Promise<View> {
+    const server = await serverOf(redis)
+    let generation = await redis.get(GENERATION)
+    if (generation === null) {
+      await restore()
+      generation = await redis.get(GENERATION)
+      if (generation === null) throw new Error('Redis has lost the denylist again')
+    }
+
+    const fresh = new Entries()
+    let cursor = '0-0'
+    for (let read = PAGE; read === PAGE;) {
+      const page = await redis.xrange(LOG, `(${cursor}`, '+', 'COUNT', PAGE)
+      for (const [id, fields] of page) {
+        fresh.add(parseEntry(fields).revocation)
+        cursor = id
+      }
+      read = page.length
+    }
+
+    // After the log: what is committed from now on is appended later, and is read from the log's tail.
+    const missing: Revocation[] = []
+    try {
+      for await (const page of liveRevocations(pg)) missing.push(...page.filter((one) => fresh.add(one)))
+    } catch (error) {
+      // The log alone has everything that was acknowledged, as long as Redis says that it has lost nothing.
+      log.warn({ err: error }, 'cannot read the record of revocations from Postgres')
+    }
+    for (const one of entries) if (fresh.add(one)) missing.push(one)
+    for (let i = 0; i < missing.length; i += PAGE) {
+      const appended = await append(redis, GENERATION, missing.slice(i, i + PAGE), { logLostThem: true })
+      if (appended === undefined) throw new Error('Redis has lost the denylist again')
+    }
+
+    clocks = now()
+    fresh.sweep(clocks.wall)
+    entries = fresh
+    return { server, generation, cursor }
+  }
+
+  /** One read of the log's tail, told the others and judged. @returns false where the set is no copy of this Redis any more */
+  async function read(current: View): Promise<boolean> {
+    const sent = now()
+    const pipeline = redis.pipeline()
+    for (const by of toConfirm) pipeline.publish(confirmationsOf(by), formatConfirmation(member, current))
+    toConfirm.clear()
+    pipeline.eval(...registerArguments(member, leaseMs, current.cursor))
+    pipeline.xread('COUNT', PAGE, 'BLOCK', blockMs, 'STREAMS', LOG, current.cursor)
+    pipeline.eval(CHECK, 2, GENERATION, LOG)
+    const replies = (await pipeline.exec())?.slice(-3) ?? []
+    const [registration, tail, check] = replies
+    if (!registration || !tail || !check) throw new Error('Redis did not answer')
+    const error = tail[0] ?? check[0]
+    if (error) throw error
+
+    const page = (tail[1] as [string, [string, string[]][]][] | null)?.[0]?.[1] ?? []
+    for (const [id, fields] of page) {
+      const { revocation, by } = parseEntry(fields)
+      entries.add(revocation)
+      if (by !== '') toConfirm.add(by)
+      current.cursor = id
+    }
+
+    const [generation, lastId] = check[1] as [string | null, string]
+    const registered = registration[0] === null
+    const judgement = judgeRead(current, { registered, complete: page.length < PAGE, generation, lastId })
+    const answered = now()
+    // By a clock that was set forward, and back again, entries may have been dropped that have not expired.
+    if (judgement === 'reload' || !haveMovedTogether(clocks, answered, leaseMs)) return false
+    if (judgement === 'lease' && !closed) {
+      lease = { sent, ms: leaseMs }
+      firstLease()
+      if (trouble !== undefined) log.info('the denylist is followed again')
+      trouble = undefined
+    }
+    if (answered.monotonic - clocks.monotonic > SWEEP_EVERY_MS) {
+      entries.sweep(answered.wall)
+      clocks = answered
+    }
+    // As where Redis is full. It is asked again, without a lease meanwhile.
+    if (!registered) {
+      report(registration[0] as Error)
+      await sleep(blockMs)
+    }
+    return true
+  }
+
+  /** Once, however often it is tried. Its message only: an error of the connection can carry the password. */
+  function report({ message }: Error): void {
+    if (trouble !== message)
+      log.warn({ reason: message }, 'the denylist cannot be followed, so Redis is asked at each request')
+    trouble = message
+  }
+
+  async function follow(): Promise<void> {
+    while (!closed) {
+      try {
+        if (redis.status !== 'ready') await once(redis, 'ready')
+        const began = connection
+        const current = await load()
+        if (connection !== began) continue
+        view = current
+        reloads++
+        for (const callback of loaded) callback()
+        while (connection === began && (await read(current)));
+      } catch (error) {
+        if (closed) return
+        report(error as Error)
+        await sleep(blockMs)
+      }
+    }
+  }
+  void follow()
+
+  return {
+    get entries() {
+      return entries
+    },
+    get view() {
+      return view
+    },
+    get lease() {
+      return lease
+    },
+    get reloads() {
+      return reloads
+    },
+    get trouble() {
+      return trouble
+    },
+    onLoad: (callback) => void loaded.add(callback),
+    ready,
+    close() {
+      closed = true
+      lease = undefined
+      redis.disconnect()
+    }
+  }
+}
+
+/** The process that answers: another one may have lost what the last one acknowledged. */
+export async function serverOf(redis: Redis): Promise<string> {
+  const [, server] = /^run_id:(\S+)/m.exec(await redis.info('server')) ?? []
+  if (server === undefined) throw new Error('Redis does not say which process it is (INFO server, run_id)')
+  return server
+}
+
+function parseEntry(fields: readonly string[]): { revocation: Revocation; by: string } {
+  const [, kind, , id = '', , expires, , by = ''] = fields
+  return { revocation: { kind: kind as Revocation['kind'], id, expiresAt: new Date(Number(expires)) }, by }
+}

@@ -1,0 +1,160 @@
+/**
+ * What the replicas decide, without I/O and without a clock of its own: the denylist runs on these functions, and the
+ * model in test/model explores every order of events that they can meet. ARCHITECTURE.md has the argument in one page.
+ */
+
+/** The longest lease that can be configured, in milliseconds: what a barrier waits for where it does not know better. */
+export const MAX_LEASE_MS = 1000
+
+/** So much longer than its lease a replica stays registered, in milliseconds, for Redis counts by a clock that may be stepped. */
+export const REGISTRATION_MARGIN_MS = 10_000
+
+/** How much slower than another one replica's clock may tick. */
+const CLOCK_RATE_SLACK = 0.01
+
+/** A reading of both clocks, in milliseconds. The monotonic one is never set; it stands still while the machine sleeps. */
+export interface Moment {
+  monotonic: number
+  wall: number
+}
+
+/** That the set was complete when a read was sent, which is good for so many milliseconds from then on. */
+export interface Lease {
+  sent: Moment
+  ms: number
+}
+
+/**
+ * Whether the set may be believed. Asked at each request, never of a timer: a process that was stopped finds its lease
+ * expired when it goes on. Where the clocks have moved apart the machine slept, or its clock was set: void.
+ */
+export const holds = (lease: Lease | undefined, now: Moment): boolean => isYounger(lease, now, lease?.ms ?? 0)
+
+/** Whether it was taken less than so many milliseconds ago, by clocks that nobody has set since. */
+export function isYounger(lease: Lease | undefined, now: Moment, ms: number): boolean {
+  if (lease === undefined) return false
+  return now.monotonic - lease.sent.monotonic < ms && haveMovedTogether(lease.sent, now, lease.ms)
+}
+
+/** Whether the two clocks have agreed, within a quarter of a lease, on how much time there was in between. */
+export function haveMovedTogether(from: Moment, to: Moment, leaseMs: number): boolean {
+  return Math.abs(to.wall - from.wall - (to.monotonic - from.monotonic)) <= leaseMs / 4
+}
+
+/** Orders two ids of stream entries, `milliseconds-sequence`. */
+export function compareIds(a: string, b: string): number {
+  const [aMs = '', aSeq = ''] = a.split('-')
+  const [bMs = '', bSeq = ''] = b.split('-')
+  return Number(aMs) - Number(bMs) || Number(aSeq) - Number(bSeq)
+}
+
+/** What a replica's set was built from. */
+export interface View {
+  /** The process of the Redis it was loaded from (`run_id`). */
+  server: string
+  generation: string
+  /** Everything in the log up to here is in the set. */
+  cursor: string
+}
+
+/** The reply to a read of the log, with what the same connection said right after it. */
+export interface Read {
+  /** False where the replica could not be registered before it. */
+  registered: boolean
+  /** False where there may be more: a full page. */
+  complete: boolean
+  generation: string | null
+  /** The last entry of the log, whatever was read. */
+  lastId: string
+}
+
+/**
+ * What follows from a read once its entries have been applied and the view's cursor moved on.
+ *
+ * The generation is asked after the log was read. Had it been asked before, Redis could have lost its log in between,
+ * and an empty reply would have been taken for "nothing new".
+ */
+export function judgeRead({ generation, cursor }: View, read: Read): 'lease' | 'again' | 'reload' {
+  if (read.generation !== generation || compareIds(read.lastId, cursor) < 0) return 'reload'
+  return read.registered && read.complete ? 'lease' : 'again'
+}
+
+/** A direct look-up: keys of Redis, with the generation in the same command. */
+export interface LookUp {
+  /** The process that answered, as far as it is known. */
+  server: string | undefined
+  generation: string | null
+  found: boolean
+}
+
+/**
+ * What a look-up says. A key that is there is a revocation, whatever else was lost. That none is there says something
+ * only in the very Redis the set was loaded from: one that came back, or took over, may lack what was acknowledged.
+ */
+export function judgeLookUp(view: View | undefined, { server, generation, found }: LookUp): boolean | 'unknown' {
+  if (found) return true
+  const known = view !== undefined && server === view.server && generation === view.generation
+  return known ? false : 'unknown'
+}
+
+/** A replica that may hold a lease. */
+export interface Registered {
+  /** Its name and, behind a `#`, which of its lives this is. */
+  member: string
+  leaseMs: number
+  /** Up to where it had applied the log when it registered. */
+  cursor: string
+}
+
+/** What a barrier waits for. */
+export interface Barrier {
+  /** When the append was acknowledged, on the monotonic clock. */
+  appendedAt: number
+  /** The entry that must have been applied. */
+  target: string
+  registered: readonly Registered[]
+  /** Whether everybody who may hold a lease is among them. */
+  believed: boolean
+}
+
+/** Which connection has said which generation, since when. */
+export interface Sighting {
+  generation: string
+  /** On the monotonic clock. */
+  since: number
+}
+
+/**
+ * Whether the registry names everybody who may hold a lease. The Redis that had it may have been lost while leases taken
+ * there still ran; whoever has seen the same Redis for longer than any lease knows that they have ended.
+ */
+export function isBelieved(seen: Sighting | undefined, generation: string, now: number): boolean {
+  return seen !== undefined && seen.generation === generation && now - seen.since > withSlack(MAX_LEASE_MS)
+}
+
+const withSlack = (ms: number): number => ms * (1 + CLOCK_RATE_SLACK)
+
+const hasApplied = (target: string, cursor: string | undefined): boolean =>
+  cursor !== undefined && compareIds(cursor, target) >= 0
+
+/** How long the barrier can take at the most, in milliseconds after the append. */
+export function boundOf({ registered, believed }: Barrier): number {
+  return withSlack(believed ? Math.max(0, ...registered.map(({ leaseMs }) => leaseMs)) : MAX_LEASE_MS)
+}
+
+/**
+ * How many milliseconds are left to wait; 0: no replica holds a lease that knows nothing of the entry. A lease from before
+ * the append belongs to somebody registered, and has ended so long after it; one from after it has read the entry. A
+ * confirmation only makes it shorter.
+ *
+ * @param confirmed up to where a member says that it has applied the log
+ */
+export function remainingMs(barrier: Barrier, confirmed: (member: string) => string | undefined, now: number): number {
+  const { appendedAt, target, registered, believed } = barrier
+  let until = believed ? appendedAt : appendedAt + withSlack(MAX_LEASE_MS)
+  for (const { member, leaseMs, cursor } of registered) {
+    if (hasApplied(target, cursor) || hasApplied(target, confirmed(member))) continue
+    until = Math.max(until, appendedAt + withSlack(leaseMs))
+  }
+  return Math.max(0, until - now)
+}

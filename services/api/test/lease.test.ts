@@ -1,0 +1,291 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import t from 'tap'
+import { GENERATION, LOG } from '../src/denylist/append.js'
+import type { Receipt } from '../src/denylist/denylist.js'
+import { nameOf, REGISTRY } from '../src/denylist/registry.js'
+import { startLine } from './faults/line.js'
+import {
+  bearer,
+  newUsername,
+  PASSWORD,
+  spawnReplica,
+  startBackends,
+  type Replica,
+  type TokenResponse
+} from './harness.js'
+
+const LEASE_MS = 250
+
+/** What a busy machine may add, in milliseconds. */
+const SLACK_MS = 1000
+
+const { env, redis: server, postgres } = await startBackends(t)
+const redis = new Redis(server.url, { protocol: 2 })
+t.teardown(() => redis.disconnect())
+const line = await startLine(t, server.url)
+const start = (REPLICA_NAME: string, more: Record<string, string> = {}): Promise<Replica> =>
+  spawnReplica(t, { ...env, REPLICA_NAME, ...more })
+const [a, b, c] = await Promise.all([start('a'), start('b'), start('c', { REDIS_URL: line.url })])
+// Until a replica has known its Redis for longer than any lease, its barriers take as long as they can.
+await sleep(1100)
+
+async function call(method: string, url: string, token?: string, body?: object) {
+  const response = await fetch(url, {
+    method,
+    headers: { ...(token !== undefined && bearer(token)), ...(body && { 'content-type': 'application/json' }) },
+    ...(body && { body: JSON.stringify(body) })
+  })
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+}
+const present = async ({ url }: Replica, token: string): Promise<string> => {
+  const { status, body } = await call('GET', `${url}/whoami`, token)
+  return `${status} ${typeof body['code'] === 'string' ? body['code'] : ''}`.trim()
+}
+const username = newUsername()
+await call('POST', `${a.url}/users`, undefined, { username, password: PASSWORD })
+async function logIn(): Promise<string> {
+  const { status, body } = await call('POST', `${a.url}/auth/login`, undefined, { username, password: PASSWORD })
+  if (status !== 200) throw new Error(JSON.stringify(body))
+  return (body as unknown as TokenResponse).access_token
+}
+
+async function logOut(token: string): Promise<{ receipt: Receipt; ms: number }> {
+  const began = performance.now()
+  const { status, body } = await call('POST', `${a.url}/auth/logout`, token)
+  if (status !== 200) throw new Error(JSON.stringify(body))
+  return { receipt: body as unknown as Receipt, ms: performance.now() - began }
+}
+
+const REVOKED = '401 TOKEN_REVOKED'
+const UNKNOWN = '503 REVOCATION_UNKNOWN'
+
+/** How often each command has been called. */
+async function calls(): Promise<Map<string, number>> {
+  const stats = await redis.info('commandstats')
+  return new Map([...stats.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)].map(([, name, n]) => [name!, Number(n)]))
+}
+
+/** What the replicas' rounds are made of, and this test's own questions. */
+const OF_ROUNDS = new Set(['eval', 'xread', 'time', 'hset', 'xrevrange', 'get', 'ping', 'info'])
+
+async function transactions(): Promise<number> {
+  const client = new pg.Client(postgres.url)
+  await client.connect()
+  const { rows } = await client.query<{ n: string }>(
+    'SELECT sum(xact_commit + xact_rollback) AS n FROM pg_stat_database'
+  )
+  await client.end()
+  return Number(rows[0]?.n)
+}
+
+t.test('a logout is confirmed by every replica, and none accepts the token', async (t) => {
+  const token = await logIn()
+  for (const replica of [a, b, c]) t.equal(await present(replica, token), '200')
+  const { receipt, ms } = await logOut(token)
+  t.strictSame(receipt.acknowledgedBy.sort(), ['a', 'b', 'c'])
+  t.equal(receipt.boundMs, Math.round(LEASE_MS * 1.01))
+  t.ok(receipt.waitedMs <= ms)
+  for (const replica of [a, b, c]) t.equal(await present(replica, token), REVOKED)
+})
+
+/** How many tokens the three have checked, by what. */
+async function checks(): Promise<Record<string, number>> {
+  const texts = await Promise.all([a, b, c].map(async ({ url }) => (await fetch(`${url}/metrics`)).text()))
+  const sums: Record<string, number> = {}
+  for (const [, by, n] of texts.join().matchAll(/^denylist_checks_total\{by="(\w+)".*\} (\d+)$/gm)) {
+    sums[by!] = (sums[by!] ?? 0) + Number(n)
+  }
+  return sums
+}
+
+t.test('a request that finds a lease asks neither Redis nor Postgres', async (t) => {
+  const token = await logIn()
+  // Postgres writes its statistics down a second after they were made.
+  await sleep(1500)
+  const before = { calls: await calls(), checks: await checks(), transactions: await transactions() }
+  const requests = 1200
+  for (let i = 0; i < requests; i++) t.equal(await present([a, b, c][i % 3]!, token), '200')
+  await sleep(1500)
+  const after = { calls: await calls(), checks: await checks(), transactions: await transactions() }
+  const called = (name: string): number => (after.calls.get(name) ?? 0) - (before.calls.get(name) ?? 0)
+  const checked = (by: string): number => (after.checks[by] ?? 0) - (before.checks[by] ?? 0)
+  const [local, direct] = [checked('local'), checked('direct')]
+  t.comment(`${local} by the copy, ${direct} by Redis, for the machine was too busy to renew the lease`)
+  t.equal(local + direct, requests)
+  t.ok(local > requests / 2)
+  t.equal(called('mget'), direct, 'Redis was asked for none that was checked by the copy')
+  const others = [...after.calls.keys()].filter((name) => called(name) > 0 && !OF_ROUNDS.has(name) && name !== 'mget')
+  t.strictSame(others, [])
+  t.ok(called('eval') <= 2 * called('xread') + 12, `${called('eval')} scripts in ${called('xread')} rounds`)
+  const made = after.transactions - before.transactions
+  t.ok(made < requests / 20, `${made} transactions, whoever made them`)
+})
+
+t.test('a replica that is stopped costs a lease, and finds its own expired when it goes on', async (t) => {
+  for (let round = 0; round < 5; round++) {
+    const token = await logIn()
+    t.equal(await present(b, token), '200')
+    process.kill(b.pid, 'SIGSTOP')
+    let answer: Promise<string>
+    try {
+      // Sent while it sleeps: the first thing it finds when it goes on.
+      const { receipt, ms } = await logOut(token)
+      t.strictSame(receipt.acknowledgedBy.sort(), ['a', 'c'])
+      t.ok(receipt.waitedMs >= LEASE_MS, `waited ${receipt.waitedMs} ms`)
+      t.ok(ms < LEASE_MS * 1.01 + SLACK_MS, `${Math.round(ms)} ms`)
+      answer = present(b, token)
+      await sleep(20)
+    } finally {
+      process.kill(b.pid, 'SIGCONT')
+    }
+    t.equal(await answer, REVOKED)
+  }
+})
+
+t.test('a replica that is cut off from Redis stops answering when its lease ends', async (t) => {
+  const [revoked, live] = [await logIn(), await logIn()]
+  line.cut()
+  const { receipt } = await logOut(revoked)
+  t.notOk(receipt.acknowledgedBy.includes('c'))
+  t.equal(await present(c, revoked), UNKNOWN)
+  t.equal(await present(c, live), UNKNOWN)
+  t.equal(await present(b, live), '200', 'the others go on')
+  t.equal((await call('GET', `${c.url}/health/ready`)).status, 503)
+  line.mend()
+  await becomesReady(c)
+  t.equal(await present(c, revoked), REVOKED)
+  t.equal(await present(c, live), '200')
+})
+
+t.test('serve-stale: for as long as it may, a replica without Redis answers as it last knew', async (t) => {
+  const ownLine = await startLine(t, server.url)
+  const stale = await start('stale', {
+    REDIS_URL: ownLine.url,
+    REVOCATION_OUTAGE: 'serve-stale',
+    REVOCATION_MAX_STALENESS_MS: '2000'
+  })
+  await sleep(1100)
+  const [before, during, live] = [await logIn(), await logIn(), await logIn()]
+  await logOut(before)
+  ownLine.cut()
+  const cut = performance.now()
+  await logOut(during)
+  t.equal(await present(stale, before), REVOKED)
+  t.equal(await present(stale, during), '200', 'the price of this setting')
+  t.equal(await present(stale, live), '200')
+  await sleep(Math.max(0, 2100 - (performance.now() - cut)))
+  t.equal(await present(stale, live), UNKNOWN)
+  t.equal(await present(stale, before), REVOKED, 'what it knows to be revoked stays revoked')
+  await stale.kill()
+  // It could not do it itself.
+  await redis.hdel(
+    REGISTRY,
+    (await redis.hkeys(REGISTRY)).find((member) => nameOf(member) === 'stale')!
+  )
+})
+
+t.test('without a lease Redis is asked directly', async (t) => {
+  const token = await logIn()
+  // Its follower is cut off again and again; the other connections are left alone.
+  let done = false
+  const cutting = (async () => {
+    while (!done) {
+      const clients = String(await redis.client('LIST')).split('\n')
+      for (const client of clients.filter((one) => /cmd=(xread|eval)/.test(one) && /flags=b/.test(one))) {
+        await redis.client('KILL', 'ID', /\bid=(\d+)/.exec(client)![1]!).catch(() => undefined)
+      }
+    }
+  })()
+  const answers = new Set<string>()
+  const mgets = async (): Promise<number> => (await calls()).get('mget') ?? 0
+  const before = await mgets()
+  const until = performance.now() + 2000
+  while (performance.now() < until) answers.add(await present(b, token))
+  t.strictSame([...answers], ['200'])
+  t.ok((await mgets()) > before, 'it was')
+  await logOut(token)
+  t.equal(await present(b, token), REVOKED)
+  done = true
+  await cutting
+  await becomesReady(b)
+})
+
+t.test(
+  'a replica that leaves strikes itself off; one that was killed is waited for until its time is up',
+  async (t) => {
+    const members = async (): Promise<string[]> => (await redis.hkeys(REGISTRY)).map(nameOf).sort()
+    const [leaving, dying] = [await start('leaving'), await start('dying')]
+    t.strictSame(await members(), ['a', 'b', 'c', 'dying', 'leaving'])
+    await leaving.kill('SIGTERM')
+    t.strictSame(await members(), ['a', 'b', 'c', 'dying'])
+    await dying.kill('SIGKILL')
+    const { receipt, ms } = await logOut(await logIn())
+    t.strictSame(receipt.acknowledgedBy.sort(), ['a', 'b', 'c'])
+    t.ok(receipt.waitedMs > 0 && ms < LEASE_MS * 1.01 + SLACK_MS, `${Math.round(ms)} ms`)
+    await sleep(10_500)
+    const later = await logOut(await logIn())
+    t.strictSame(later.receipt.acknowledgedBy.sort(), ['a', 'b', 'c'])
+    t.ok(later.receipt.waitedMs < LEASE_MS, `waited ${later.receipt.waitedMs} ms`)
+    t.strictSame(await members(), ['a', 'b', 'c'])
+  }
+)
+
+t.test(
+  'Redis loses everything: what was revoked stays so, and the first logout takes as long as any lease',
+  async (t) => {
+    const [revoked, live] = [await logIn(), await logIn()]
+    await logOut(revoked)
+    await redis.flushall()
+    const answers = new Set<string>()
+    for (let i = 0; i < 60; i++) answers.add(await present([a, b, c][i % 3]!, revoked))
+    t.strictSame([...answers], [REVOKED], 'each replica knows it by itself')
+    for (const replica of [a, b, c]) await becomesReady(replica)
+    t.ok((await redis.xlen(LOG)) > 0, 'the log has been filled')
+    const { receipt } = await logOut(live)
+    t.equal(receipt.boundMs, 1010)
+    t.ok(receipt.waitedMs >= 1010, 'for others may have been registered in what was lost')
+    for (const replica of [a, b, c]) t.equal(await present(replica, live), REVOKED)
+    await sleep(1100)
+  }
+)
+
+t.test('the log is lost, the rest is not: it is filled again by whoever knows', async (t) => {
+  const tokens = [await logIn(), await logIn()]
+  for (const token of tokens) await logOut(token)
+  const generation = await redis.get(GENERATION)
+  const sessions = tokens.map(
+    (token) => (JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as { sid: string }).sid
+  )
+  await redis.del(LOG)
+  await sleep(LEASE_MS)
+  for (const replica of [a, b, c]) await becomesReady(replica)
+  const ids = (await redis.xrange(LOG, '-', '+')).map(([, fields]) => fields[3])
+  for (const sid of sessions) t.ok(ids.includes(sid))
+  t.equal(await redis.get(GENERATION), generation)
+  const late = await start('late')
+  for (const token of tokens) t.equal(await present(late, token), REVOKED)
+  await late.kill()
+})
+
+t.test('a client that goes away in the middle of its logout is logged out', async (t) => {
+  const token = await logIn()
+  process.kill(b.pid, 'SIGSTOP')
+  const gone = new AbortController()
+  const logout = fetch(`${a.url}/auth/logout`, { method: 'POST', headers: bearer(token), signal: gone.signal })
+  await sleep(60)
+  gone.abort()
+  await t.rejects(logout)
+  process.kill(b.pid, 'SIGCONT')
+  await sleep(LEASE_MS * 1.1)
+  for (const replica of [a, b, c]) t.equal(await present(replica, token), REVOKED)
+})
+
+async function becomesReady({ url }: Replica): Promise<void> {
+  const deadline = performance.now() + 10_000
+  while ((await fetch(`${url}/health/ready`)).status !== 200) {
+    if (performance.now() > deadline) throw new Error(`${url} is not ready`)
+    await sleep(20)
+  }
+}
