@@ -1,0 +1,131 @@
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { parseKeyRing } from '../src/key-ring.js'
+import { createRefreshTokens } from '../src/refresh-tokens.js'
+import {
+  bearer,
+  buildReplica,
+  newUsername,
+  PASSWORD,
+  present,
+  refresh,
+  startBackends,
+  type TokenResponse
+} from './harness.js'
+
+const { env } = await startBackends(t)
+const replicas = await Promise.all(['a', 'b', 'c'].map((REPLICA_NAME) => buildReplica(t, { ...env, REPLICA_NAME })))
+const { pg } = replicas[0]!
+const refreshTokens = createRefreshTokens(parseKeyRing(env['JWT_KEYS']!))
+const any = (): FastifyInstance => replicas[Math.floor(Math.random() * replicas.length)]!
+
+/** How many races run side by side. */
+const AT_ONCE = 20
+
+/**
+ * A session without a login, whose hash would be most of the work: its row, and the refresh token that a login would have
+ * given for it.
+ */
+async function newSession(userId: string): Promise<string> {
+  const { rows } = await pg.query<{ sid: string }>(
+    "INSERT INTO sessions (user_id, expires_at) VALUES ($1, now() + interval '1 hour') RETURNING id AS sid",
+    [userId]
+  )
+  return refreshTokens.seal({ sid: rows[0]!.sid, generation: 0 })
+}
+
+async function newUser(): Promise<{ id: string; username: string }> {
+  const username = newUsername()
+  const answer = await any().inject({ method: 'POST', url: '/users', payload: { username, password: PASSWORD } })
+  if (answer.statusCode !== 201) throw new Error(answer.body)
+  return answer.json()
+}
+
+const tokensOf = (answers: { statusCode: number; body: string }[]): string[] =>
+  answers
+    .filter(({ statusCode }) => statusCode === 200)
+    .map(({ body }) => (JSON.parse(body) as TokenResponse).access_token)
+
+/** Runs the races, some side by side, and counts what came of them. */
+async function race(count: number, once: () => Promise<string[]>): Promise<Record<string, number>> {
+  const outcomes: Record<string, number> = {}
+  let left = count
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      while (left-- > 0) for (const outcome of await once()) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
+    })
+  )
+  return outcomes
+}
+
+/** What each replica makes of each of these tokens. */
+async function presentEverywhere(tokens: string[]): Promise<string[]> {
+  const answers = await Promise.all(tokens.flatMap((token) => replicas.map((replica) => present(replica, token))))
+  return answers.map(({ status, code }) => `${status} ${code}`)
+}
+
+const ends = {
+  logout: { method: 'POST', url: '/auth/logout' },
+  'the end of every session': { method: 'DELETE', url: '/me/sessions' }
+} as const
+
+for (const [name, request] of Object.entries(ends)) {
+  t.test(`4,900 refreshes against ${name}: no token is left`, { timeout: 300_000 }, async (t) => {
+    const outcomes = await race(4900, async () => {
+      const { rows } = await pg.query<{ id: string }>(
+        "INSERT INTO users (username, password_hash) VALUES ($1, 'nobody logs in') RETURNING id",
+        [newUsername()]
+      )
+      const first = await refresh(any(), await newSession(rows[0]!.id))
+      const { access_token, refresh_token } = first.json<TokenResponse>()
+      // Maybe the refresh is first, maybe the end is; maybe they meet in the database.
+      const refreshing = [refresh(any(), refresh_token), refresh(any(), refresh_token)]
+      if (Math.random() < 0.5) await new Promise(setImmediate)
+      const end = await any().inject({ ...request, headers: bearer(access_token) })
+      if (end.statusCode !== 200) return [`end: ${end.statusCode}`]
+      // What is refreshed after the end has been acknowledged is not asked: it was refused, or it was issued before.
+      const answers = await Promise.all(refreshing)
+      const tokens = tokensOf(answers)
+      return [
+        tokens.length > 0 ? 'the refresh came first' : 'the end came first',
+        ...(await presentEverywhere([access_token, ...tokens]))
+      ]
+    })
+    t.comment(JSON.stringify(outcomes))
+    const { 'the refresh came first': refreshFirst = 0, 'the end came first': endFirst = 0, ...rest } = outcomes
+    t.equal(refreshFirst + endFirst, 4900)
+    t.ok(refreshFirst > 100 && endFirst > 100, 'both happened')
+    t.strictSame(Object.keys(rest), ['401 TOKEN_REVOKED'])
+  })
+}
+
+t.test(
+  '200 logins against a change of the password: no session of the old one is left',
+  { timeout: 300_000 },
+  async (t) => {
+    const outcomes = await race(200, async () => {
+      const { id, username } = await newUser()
+      const first = await refresh(any(), await newSession(id))
+      const { access_token } = first.json<TokenResponse>()
+      const logins = [1, 2].map(() =>
+        any().inject({ method: 'POST', url: '/auth/login', payload: { username, password: PASSWORD } })
+      )
+      const change = await any().inject({
+        method: 'PUT',
+        url: '/me/password',
+        headers: bearer(access_token),
+        payload: { old_password: PASSWORD, new_password: `${PASSWORD}, a new one` }
+      })
+      const answers = await Promise.all(logins)
+      if (change.statusCode !== 200) return [`change: ${change.statusCode}`]
+      const tokens = tokensOf(answers)
+      return [tokens.length > 0 ? 'a login came first' : 'the change came first', ...(await presentEverywhere(tokens))]
+    })
+    t.comment(JSON.stringify(outcomes))
+    const { 'a login came first': loginFirst = 0, 'the change came first': changeFirst = 0, ...rest } = outcomes
+    const { 'change: 503': busy = 0, ...others } = rest
+    t.equal(loginFirst + changeFirst + busy, 200)
+    t.ok(loginFirst + changeFirst > 100, `${busy} found too many waiting to be hashed`)
+    t.strictSame(Object.keys(others), ['401 TOKEN_REVOKED'])
+  }
+)

@@ -1,0 +1,302 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { findBinary, freePort } from '@one-secret/local'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { startLine } from './faults/line.js'
+import { bearer, newUsername, PASSWORD, spawnReplica, startBackends, type Replica } from './harness.js'
+
+const [redisServer, redisSentinel, iptables] = ['redis-server', 'redis-sentinel', 'iptables'].map(findBinary)
+const skip =
+  (redisServer === undefined || redisSentinel === undefined) && 'needs redis-server and redis-sentinel on the PATH'
+
+const NAME = 'of-this-test'
+const PASSWORD_OF_REDIS = 'of-this-test-too'
+const MAX_LAG_S = 2
+const DOWN_AFTER_MS = 4000
+
+/** Redis' replicas and the Sentinels speak from here, so that they can be cut off from the primary, and nobody else. */
+const INSIDE = '127.0.0.9'
+
+const { env } = await startBackends(t, { kind: 'embedded' })
+
+interface Server {
+  port: number
+  pid: number
+  client: Redis
+}
+
+async function startServer(
+  dir: string,
+  role: 'redis' | 'sentinel',
+  lines: (port: number) => string[]
+): Promise<Server> {
+  const port = await freePort()
+  const file = join(dir, `${role}-${port}.conf`)
+  writeFileSync(
+    file,
+    [
+      `port ${port}`,
+      `bind 127.0.0.1 ${INSIDE}`,
+      `bind-source-addr ${INSIDE}`,
+      `dir ${dir}`,
+      'daemonize no',
+      ...lines(port)
+    ].join('\n')
+  )
+  const child = spawn(role === 'redis' ? redisServer! : redisSentinel!, [file], { stdio: 'ignore' })
+  t.teardown(() => {
+    child.kill('SIGKILL')
+    child.kill('SIGCONT')
+  })
+  const client = new Redis({
+    port,
+    host: '127.0.0.1',
+    protocol: 2,
+    ...(role === 'redis' && { password: PASSWORD_OF_REDIS }),
+    retryStrategy: () => 50
+  })
+  client.on('error', () => undefined)
+  t.teardown(() => client.disconnect())
+  await client.ping()
+  return { port, pid: child.pid!, client }
+}
+
+/** A primary, two replicas of it, and three Sentinels of which two must agree. */
+async function startSentinels(): Promise<{ servers: Server[]; sentinels: Server[] }> {
+  const dir = t.testdir()
+  const settings = (port: number): string[] => [
+    `requirepass ${PASSWORD_OF_REDIS}`,
+    `masterauth ${PASSWORD_OF_REDIS}`,
+    'appendonly yes',
+    'appendfsync always',
+    `appenddirname aof-${port}`,
+    `dbfilename dump-${port}.rdb`,
+    'save ""',
+    'min-replicas-to-write 1',
+    `min-replicas-max-lag ${MAX_LAG_S}`,
+    'repl-diskless-sync-delay 0',
+    // Not the address that they speak from.
+    'replica-announce-ip 127.0.0.1'
+  ]
+  const primary = await startServer(dir, 'redis', settings)
+  const replicas = await Promise.all(
+    [1, 2].map(() => startServer(dir, 'redis', (port) => [...settings(port), `replicaof 127.0.0.1 ${primary.port}`]))
+  )
+  await until(async () => /connected_slaves:2/.test(await primary.client.info('replication')), 10_000)
+  const sentinels = await Promise.all(
+    [1, 2, 3].map(() =>
+      startServer(dir, 'sentinel', () => [
+        `sentinel monitor ${NAME} 127.0.0.1 ${primary.port} 2`,
+        `sentinel announce-ip ${INSIDE}`,
+        `sentinel auth-pass ${NAME} ${PASSWORD_OF_REDIS}`,
+        `sentinel down-after-milliseconds ${NAME} ${DOWN_AFTER_MS}`,
+        `sentinel failover-timeout ${NAME} 10000`
+      ])
+    )
+  )
+  const knows = async ({ client }: Server): Promise<boolean> => {
+    const fields = (await client.call('SENTINEL', 'MASTER', NAME)) as string[]
+    const field = (name: string): string | undefined => fields[fields.indexOf(name) + 1]
+    return field('num-slaves') === '2' && field('num-other-sentinels') === '2'
+  }
+  await until(async () => (await Promise.all(sentinels.map(knows))).every(Boolean), 30_000)
+  return { servers: [primary, ...replicas], sentinels }
+}
+
+async function until(condition: () => Promise<boolean>, withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs
+  while (!(await condition().catch(() => false))) {
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${condition.toString()}`)
+    await sleep(50)
+  }
+}
+
+const primaryOf = async ({ client }: Server): Promise<number> =>
+  Number(((await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME)) as string[])[1])
+
+const json = { 'content-type': 'application/json' }
+const username = newUsername()
+const credentials = JSON.stringify({ username, password: PASSWORD })
+
+/** Tokens of sessions of their own. */
+async function logIn({ url }: Replica, count: number): Promise<string[]> {
+  const tokens: string[] = []
+  while (tokens.length < count) {
+    const response = await fetch(`${url}/auth/login`, { method: 'POST', headers: json, body: credentials })
+    if (response.status !== 200) throw new Error(await response.text())
+    tokens.push(((await response.json()) as { access_token: string }).access_token)
+  }
+  return tokens
+}
+
+/** Logs out, again and again until it is acknowledged. @returns when that was, and how often it was refused */
+async function logOut(replicas: Replica[], token: string): Promise<{ acknowledged: number; refused: number }> {
+  for (let refused = 0; ; refused++) {
+    const { url } = replicas[refused % replicas.length]!
+    const response = await fetch(`${url}/auth/logout`, { method: 'POST', headers: bearer(token) })
+    await response.text()
+    // 401: an earlier call did it, and this replica knows; but have the others been waited for? So only 200 counts, or the
+    // next replica is asked.
+    if (response.status === 200) return { acknowledged: performance.now(), refused }
+    if (![401, 503].includes(response.status)) throw new Error(`${response.status}`)
+    if (response.status === 401 && refused > 40) return { acknowledged: performance.now() + 5000, refused }
+    await sleep(50)
+  }
+}
+
+/** Presents tokens at a replica, one after the other, until it is stopped. */
+function probe({ url }: Replica, tokens: string[]) {
+  const answers: { token: string; began: number; status: number }[] = []
+  let stopped = false
+  const running = (async () => {
+    for (let i = 0; !stopped; i++) {
+      const token = tokens[i % tokens.length]!
+      const began = performance.now()
+      const response = await fetch(`${url}/whoami`, { headers: bearer(token) })
+      await response.text()
+      answers.push({ token, began, status: response.status })
+      await sleep(2)
+    }
+  })()
+  return async () => {
+    stopped = true
+    await running
+    return answers
+  }
+}
+
+for (const cutOff of [false, true]) {
+  const name = cutOff
+    ? 'the old primary is cut off but alive, and so is a replica with it: nothing acknowledged is lost, nothing is accepted'
+    : 'the primary is killed in the middle of logouts: none that was acknowledged is lost'
+  const needsIptables = cutOff && (iptables === undefined || process.getuid?.() !== 0) && 'needs iptables, and root'
+  t.test(name, { skip: skip || needsIptables, timeout: 240_000 }, async (t) => {
+    const { servers, sentinels } = await startSentinels()
+    const [primary] = servers as [Server]
+    const addresses = sentinels.map(({ port }) => `127.0.0.1:${port}`)
+    const own = { ...env, REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`, REDIS_SENTINELS: addresses.join(',') }
+    // What b knows of the Sentinels comes by lines that can be cut.
+    const lines = await Promise.all(sentinels.map(({ port }) => startLine(t, `redis://127.0.0.1:${port}`)))
+    const bySentinelLines = lines.map(({ url }) => new URL(url).host).join(',')
+    const [a, b, c] = await Promise.all([
+      spawnReplica(t, { ...own, REPLICA_NAME: 'a' }),
+      spawnReplica(t, { ...own, REPLICA_NAME: 'b', ...(cutOff && { REDIS_SENTINELS: bySentinelLines }) }),
+      spawnReplica(t, { ...own, REPLICA_NAME: 'c' })
+    ])
+    const users = await fetch(`${a.url}/users`, { method: 'POST', headers: json, body: credentials })
+    t.ok([201, 409].includes(users.status))
+    const tokens = await logIn(a, 60)
+    const [live] = await logIn(a, 1)
+    t.equal(await primaryOf(sentinels[0]!), primary.port)
+
+    const stops = [a, b, c].map((replica) => ({ replica, stop: probe(replica, tokens) }))
+    const acknowledged = new Map<string, number>()
+    let refused = 0
+    const logouts = (async () => {
+      for (const token of tokens) {
+        const done = await logOut([a, c], token)
+        acknowledged.set(token, done.acknowledged)
+        refused += done.refused
+        await sleep(150)
+      }
+    })()
+
+    await sleep(2000)
+    const struck = performance.now()
+    const rules = [
+      ['INPUT', '-p', 'tcp', '-s', INSIDE, '--dport', String(primary.port), '-j', 'DROP'],
+      ['INPUT', '-p', 'tcp', '-d', INSIDE, '--sport', String(primary.port), '-j', 'DROP'],
+      // Nor does b hear of the Sentinels where they have told it that they are.
+      ...sentinels.map(({ port }) => [
+        ...['INPUT', '-p', 'tcp', '-s', '127.0.0.1', '-d', INSIDE],
+        ...['--dport', String(port), '-j', 'DROP']
+      ])
+    ]
+    const mend = (): void => {
+      for (const rule of rules.splice(0)) execFileSync(iptables!, ['-D', ...rule])
+    }
+    if (cutOff) {
+      for (const rule of rules) execFileSync(iptables!, ['-A', ...rule])
+      t.teardown(mend)
+      for (const line of lines) line.cut()
+    } else {
+      process.kill(primary.pid, 'SIGKILL')
+    }
+    await until(async () => (await primaryOf(sentinels[0]!)) !== primary.port, 30_000)
+    t.comment(`another primary after ${Math.round(performance.now() - struck)} ms`)
+    if (cutOff) {
+      t.match(await primary.client.info('replication'), /role:master/, 'the old one thinks that it still is one')
+      await sleep(3000)
+      t.equal(
+        (await fetch(`${b.url}/whoami`, { headers: bearer(live!) })).status,
+        503,
+        'who is left with it knows nothing'
+      )
+      t.equal((await fetch(`${b.url}/health/ready`)).status, 503)
+    }
+    await logouts
+    if (cutOff) {
+      mend()
+      for (const line of lines) line.mend()
+    }
+    await until(async () => {
+      const statuses = await Promise.all([a, b, c].map(({ url }) => fetch(`${url}/health/ready`).then((r) => r.status)))
+      return statuses.every((status) => status === 200)
+    }, 30_000).catch(async (error: unknown) => {
+      for (const { url, output } of [a, b, c]) t.comment(await (await fetch(`${url}/health/ready`)).text(), output())
+      throw error
+    })
+    await sleep(500)
+
+    t.equal(acknowledged.size, tokens.length)
+    t.comment(`${refused} calls were refused and repeated`)
+    let probes = 0
+    for (const { replica, stop } of stops) {
+      const answers = await stop()
+      probes += answers.length
+      const leaks = answers.filter(({ token, began, status }) => status === 200 && began > acknowledged.get(token)!)
+      t.strictSame(leaks, [], `${replica.url}: nothing acknowledged was accepted again`)
+      for (const token of tokens) {
+        t.equal((await fetch(`${replica.url}/whoami`, { headers: bearer(token) })).status, 401)
+      }
+      t.equal((await fetch(`${replica.url}/whoami`, { headers: bearer(live!) })).status, 200)
+    }
+    t.comment(`${probes} probes`)
+    await Promise.all([a, b, c].map(({ kill }) => kill()))
+  })
+}
+
+t.test('settings that make a failover unsafe are refused at the start', { skip, timeout: 120_000 }, async (t) => {
+  const { servers, sentinels } = await startSentinels()
+  const own = {
+    ...env,
+    REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
+    REDIS_SENTINELS: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')
+  }
+  await servers[0]!.client.config('SET', 'min-replicas-to-write', '0')
+  await sentinels[1]!.client.call('SENTINEL', 'SET', NAME, 'down-after-milliseconds', '1500')
+  const error = await spawnReplica(t, { ...own, REPLICA_NAME: 'a' }).then(
+    () => undefined,
+    (reason: unknown) => String(reason)
+  )
+  t.match(error, /cannot start: a failover of Redis could lose revocations: min-replicas-to-write must be 1 or more/)
+  t.match(error, new RegExp(`down-after-milliseconds is 1500 at 127.0.0.1:${sentinels[1]!.port}, and must exceed 3000`))
+  t.notMatch(error, PASSWORD_OF_REDIS)
+})
+
+t.test('a node of a cluster is refused at the start', { skip }, async (t) => {
+  const node = await startServer(t.testdir(), 'redis', () => [
+    `requirepass ${PASSWORD_OF_REDIS}`,
+    'cluster-enabled yes',
+    'save ""'
+  ])
+  const own = { ...env, REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@127.0.0.1:${node.port}`, REPLICA_NAME: 'a' }
+  const error = await spawnReplica(t, own).then(
+    () => undefined,
+    (reason: unknown) => String(reason)
+  )
+  t.match(error, /cannot start: Redis is a cluster, which would keep the denylist in pieces/)
+})
