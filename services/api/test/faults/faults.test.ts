@@ -132,7 +132,7 @@ const faults: Fault[] = [
     },
     forMs: 2000,
     answers: withoutRedis,
-    withinMs: every(200),
+    withinMs: { ...every(200), 'POST /auth/logout': 1000 },
     ready: { ...up, redis: 'down', denylist: 'down' },
     recoversWithinMs: 1000
   },
@@ -145,7 +145,7 @@ const faults: Fault[] = [
     },
     forMs: 1500,
     answers: withoutRedis,
-    withinMs: every(200),
+    withinMs: { ...every(200), 'POST /auth/logout': 1000 },
     ready: { ...up, redis: 'down', denylist: 'down' },
     recoversWithinMs: 1000
   },
