@@ -24,7 +24,10 @@ for (const kind of ['embedded', 'nginx']) {
     await until(() => launcher.stderr().includes('all 3 replicas have been replaced'), 60_000)
     await sleep(500)
     const { requests, failures, sql, acknowledged } = await load.stop()
-    t.comment(`${requests} requests`)
+    t.comment(
+      `IN SHORT every replica is replaced behind ${kind}: ${failures.length} of ${requests} requests failed; ` +
+        `${acknowledged.length} users with their sessions and refreshes acknowledged`
+    )
     t.strictSame(failures, [])
     t.ok(requests > 200, `${requests} requests`)
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { buildReplica, logIn, logOut, present, refresh, startBackends } from '../harness.js'
 import { startLine } from './line.js'
@@ -48,14 +49,16 @@ t.test('Redis is gone: a look-up does not wait for it to come back', async (t) =
   const app = await buildReplica(t, backends.env)
   const { access_token } = await logIn(app)
   await backends.redis.stop()
-  await until(async () => (await present(app, access_token)).status === 503)
-  let shortest = Infinity
-  for (let i = 0; i < 4; i++) {
+  // By now it is tried again every half second only.
+  await sleep(2000)
+  const times: number[] = []
+  for (let i = 0; i < 7; i++) {
     const began = performance.now()
     t.match(await present(app, access_token), { status: 503, code: 'REVOCATION_UNKNOWN' })
-    shortest = Math.min(shortest, performance.now() - began)
+    times.push(performance.now() - began)
   }
-  t.ok(shortest < 100, `${Math.round(shortest)} ms`)
+  const median = times.sort((a, b) => a - b)[3]!
+  t.ok(median < 100, `${Math.round(median)} ms`)
 })
 
 t.test('Redis fails between the check and the publication: 503, and repeating the call ends it', async (t) => {
