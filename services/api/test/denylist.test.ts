@@ -100,15 +100,15 @@ for (const kind of ['binary', 'embedded'] as const) {
     })
 
     t.test('who appends is told who is registered, and whose time is up is struck off', async (t) => {
-      await redis.eval(...registerArguments('a#1', 250, '0-0'))
-      await redis.eval(...registerArguments('b#2', 10, '7-1'))
-      await redis.hset(REGISTRY, 'dead#3', `250 ${Date.now() - 1} 0-0`)
+      await redis.eval(...registerArguments('a#1', 250, { server: 's', generation: 'g', cursor: '0-0' }))
+      await redis.eval(...registerArguments('b#2', 10, { server: 's', generation: 'h', cursor: '7-1' }))
+      await redis.hset(REGISTRY, 'dead#3', `250 ${Date.now() - 1} s g 0-0`)
       const appended = await append(redis, GENERATION, [revocation('sid')])
       t.strictSame(
         appended?.registered.sort((x, y) => x.member.localeCompare(y.member)),
         [
-          { member: 'a#1', leaseMs: 250, cursor: '0-0' },
-          { member: 'b#2', leaseMs: 10, cursor: '7-1' }
+          { member: 'a#1', leaseMs: 250, server: 's', generation: 'g', cursor: '0-0' },
+          { member: 'b#2', leaseMs: 10, server: 's', generation: 'h', cursor: '7-1' }
         ]
       )
       t.equal(appended?.lastId, (await redis.xrevrange(LOG, '+', '-', 'COUNT', 1))[0]?.[0])

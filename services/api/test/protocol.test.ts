@@ -65,25 +65,38 @@ t.test('a direct look-up', async (t) => {
 })
 
 t.test('a barrier', async (t) => {
+  const log = { server: 's', generation: 'g' }
   const registered: Registered[] = [
-    { member: 'a#1', leaseMs: 250, cursor: '9-0' },
-    { member: 'b#2', leaseMs: 100, cursor: '9-0' },
-    { member: 'c#3', leaseMs: 500, cursor: '10-0' }
+    { member: 'a#1', leaseMs: 250, ...log, cursor: '9-0' },
+    { member: 'b#2', leaseMs: 100, ...log, cursor: '9-0' },
+    { member: 'c#3', leaseMs: 500, ...log, cursor: '10-0' }
   ]
-  const barrier = { appendedAt: 1000, target: '10-0', registered, believed: true }
+  const barrier = { appendedAt: 1000, target: '10-0', generation: 'g', registered, believed: true }
   const nobody = (): undefined => undefined
-  const left = (confirmed: Record<string, string>, now = 1000): number =>
-    Math.round(remainingMs(barrier, (member) => confirmed[member], now))
+  const left = (confirmed: Record<string, string>, now = 1000, of = log): number => {
+    const view = (member: string) => {
+      const cursor = confirmed[member]
+      return cursor === undefined ? undefined : { ...of, cursor }
+    }
+    return Math.round(remainingMs(barrier, view, now))
+  }
 
   t.equal(left({}), 253, 'the longest lease of those who have not applied it, and one in a hundred')
   t.equal(left({ 'a#1': '10-0' }), 101)
   t.equal(left({ 'a#1': '9-9' }), 253, 'that was not it')
   t.equal(left({ 'a#1': '10-0', 'b#2': '11-0' }), 0)
   t.equal(left({}, 1253), 0, 'time does it too')
+  const all = { 'a#1': '99-0', 'b#2': '99-0' }
+  t.equal(left(all, 1000, { ...log, generation: 'f' }), 253, 'of a log that is lost it says nothing')
+  t.equal(left(all, 1000, { ...log, server: 'r' }), 253, 'nor of that of another process')
   t.equal(Math.round(boundOf(barrier)), 505)
 
   const unbelieved = { ...barrier, believed: false }
-  t.equal(Math.round(remainingMs(unbelieved, () => '11-0', 1000)), MAX_LEASE_MS * 1.01, 'there may be others')
+  t.equal(
+    Math.round(remainingMs(unbelieved, () => ({ ...log, cursor: '11-0' }), 1000)),
+    MAX_LEASE_MS * 1.01,
+    'there may be others'
+  )
   t.equal(Math.round(boundOf(unbelieved)), MAX_LEASE_MS * 1.01)
   t.equal(remainingMs({ ...barrier, registered: [] }, nobody, 1000), 0)
 })

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Revocation } from './denylist.js'
 import type { Registered } from './protocol.js'
-import { REGISTRY } from './registry.js'
+import { parseView, REGISTRY } from './registry.js'
 
 /** The log of revocations, oldest first: what a replica that keeps its own copy follows. */
 export const LOG = 'denylist:log'
@@ -85,8 +85,8 @@ export async function append(
 function parseRegistered(reply: readonly string[]): Registered[] {
   const registered: Registered[] = []
   for (let i = 0; i < reply.length; i += 2) {
-    const [leaseMs, , cursor = ''] = reply[i + 1]!.split(' ')
-    registered.push({ member: reply[i]!, leaseMs: Number(leaseMs), cursor })
+    const [leaseMs, , ...view] = reply[i + 1]!.split(' ')
+    registered.push({ member: reply[i]!, leaseMs: Number(leaseMs), ...parseView(view) })
   }
   return registered
 }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Appended } from './append.js'
-import { boundOf, compareIds, isBelieved, remainingMs, type Sighting } from './protocol.js'
-import { confirmationsOf, logOf, nameOf, parseConfirmation } from './registry.js'
+import { boundOf, compareIds, hasApplied, isBelieved, remainingMs, type Sighting, type View } from './protocol.js'
+import { confirmationsOf, nameOf, parseView } from './registry.js'
 
 /** What a barrier says when it is over. */
 export interface Passed {
@@ -18,12 +18,8 @@ export interface Passed {
 const PING_EVERY_MS = 1000
 
 export interface Barriers {
-  /**
-   * Resolves once no replica holds a lease that knows nothing of what was appended. To be called when Redis has answered.
-   *
-   * @param server the process that has answered; where it is not known no confirmation counts
-   */
-  pass(appended: Appended, server: string | undefined): Promise<Passed>
+  /** Resolves once no replica holds a lease that knows nothing of what was appended. To be called when Redis has answered. */
+  pass(appended: Appended): Promise<Passed>
   /** The generation that Redis has been seen with. It counts how long: call it as soon as there is a new one. */
   saw(generation: string): void
   close(): void
@@ -37,18 +33,20 @@ export function createBarriers(redis: Redis, subscriber: Redis, member: string):
   let seen: Sighting | undefined
   redis.on('close', () => (seen = undefined))
 
-  /** Up to where each member says that it has applied which log; of those that were registered a moment ago. */
-  const confirmed = new Map<string, { log: string; cursor: string }>()
+  /** What each member says that it has applied; of those that were registered a moment ago. */
+  const confirmed = new Map<string, View>()
   const waiting = new Set<() => void>()
   const subscribe = (): void => void subscriber.subscribe(confirmationsOf(member)).catch(() => undefined)
   subscriber.on('ready', subscribe)
   if (subscriber.status === 'ready') subscribe()
   const pings = setInterval(() => void subscriber.ping().catch(() => undefined), PING_EVERY_MS).unref()
   subscriber.on('message', (_channel: string, message: string) => {
-    const { member: from, log, cursor } = parseConfirmation(message)
+    const [from = '', ...rest] = message.split(' ')
+    const view = parseView(rest)
     const before = confirmed.get(from)
-    if (before?.log === log && compareIds(cursor, before.cursor) <= 0) return
-    confirmed.set(from, { log, cursor })
+    const isSameLog = before?.server === view.server && before.generation === view.generation
+    if (isSameLog && compareIds(view.cursor, before.cursor) <= 0) return
+    confirmed.set(from, view)
     for (const look of waiting) look()
   })
 
@@ -59,26 +57,22 @@ export function createBarriers(redis: Redis, subscriber: Redis, member: string):
   return {
     saw,
     close: () => clearInterval(pings),
-    async pass({ generation, lastId: target, registered }, server) {
+    async pass({ generation, lastId: target, registered }) {
       const appendedAt = performance.now()
       const believed = isBelieved(seen, generation, appendedAt)
       saw(generation)
-      const barrier = { appendedAt, target, registered, believed }
+      const barrier = { appendedAt, target, generation, registered, believed }
       const members = new Set(registered.map((one) => one.member))
       if (waiting.size === 0) {
         for (const gone of confirmed.keys()) if (!members.has(gone)) confirmed.delete(gone)
       }
-      const log = server === undefined ? undefined : logOf({ server, generation })
-      const cursorOf = (one: string): string | undefined => {
-        const confirmation = confirmed.get(one)
-        return confirmation?.log === log ? confirmation?.cursor : undefined
-      }
+      const confirmedBy = (one: string): View | undefined => confirmed.get(one)
 
       await new Promise<void>((resolve) => {
         let timer: NodeJS.Timeout | undefined
         const look = (): void => {
           clearTimeout(timer)
-          const left = remainingMs(barrier, cursorOf, performance.now())
+          const left = remainingMs(barrier, confirmedBy, performance.now())
           if (left > 0) {
             timer = setTimeout(look, Math.ceil(left))
           } else {
@@ -90,11 +84,9 @@ export function createBarriers(redis: Redis, subscriber: Redis, member: string):
         look()
       })
 
-      const hasApplied = ({ cursor }: { cursor: string | undefined }): boolean =>
-        cursor !== undefined && compareIds(cursor, target) >= 0
       return {
         acknowledgedBy: registered
-          .filter((one) => hasApplied(one) || hasApplied({ cursor: cursorOf(one.member) }))
+          .filter((one) => hasApplied(barrier, one, confirmedBy(one.member)))
           .map((one) => nameOf(one.member)),
         waitedMs: performance.now() - appendedAt,
         boundMs: boundOf(barrier)

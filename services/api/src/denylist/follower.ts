@@ -6,9 +6,9 @@ import type { Pool } from 'pg'
 import { append, GENERATION, LOG } from './append.js'
 import type { Revocation } from './denylist.js'
 import { Entries } from './entries.js'
-import { haveMovedTogether, judgeRead, type Lease, type Moment, type View } from './protocol.js'
+import { haveMovedTogether, judgeRead, logSuffices, type Lease, type Moment, type View } from './protocol.js'
 import { liveRevocations, PAGE } from './records.js'
-import { confirmationsOf, formatConfirmation, registerArguments } from './registry.js'
+import { confirmationsOf, registerArguments, spellView } from './registry.js'
 
 /** How often what has expired is dropped, in milliseconds. */
 const SWEEP_EVERY_MS = 1000
@@ -98,7 +98,7 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
     try {
       for await (const page of liveRevocations(pg)) missing.push(...page.filter((one) => fresh.add(one)))
     } catch (error) {
-      // The log alone has everything that was acknowledged, as long as Redis says that it has lost nothing.
+      if (!logSuffices(view, server, generation)) throw error
       log.warn({ err: error }, 'cannot read the record of revocations from Postgres')
     }
     for (const one of entries) if (fresh.add(one)) missing.push(one)
@@ -117,9 +117,9 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
   async function read(current: View): Promise<boolean> {
     const sent = now()
     const pipeline = redis.pipeline()
-    for (const by of toConfirm) pipeline.publish(confirmationsOf(by), formatConfirmation(member, current))
+    for (const by of toConfirm) pipeline.publish(confirmationsOf(by), `${member} ${spellView(current)}`)
     toConfirm.clear()
-    pipeline.eval(...registerArguments(member, leaseMs, current.cursor))
+    pipeline.eval(...registerArguments(member, leaseMs, current))
     pipeline.xread('COUNT', PAGE, 'BLOCK', blockMs, 'STREAMS', LOG, current.cursor)
     pipeline.eval(CHECK, 2, GENERATION, LOG)
     const replies = (await pipeline.exec())?.slice(-3) ?? []

@@ -51,23 +51,30 @@ export function createLeasedDenylist(options: LeasedOptions): Denylist {
 
   /** The process at the other end of the connection; undefined until it has said so. */
   let server: string | undefined
+  let connection = 0
   const meet = async (): Promise<void> => {
+    const met = connection
     const [name, generation] = await Promise.all([serverOf(redis), redis.get(GENERATION)])
+    // One of the two may have been sent again on another connection, and the name be that of the last process.
+    if (met !== connection) return
     server = name
     if (generation !== null) barriers.saw(generation)
   }
   // A connection that ends meanwhile is met again when the next is ready.
   const meetAgain = (): void => void meet().catch(() => undefined)
-  redis.on('close', () => (server = undefined))
+  redis.on('close', () => {
+    connection++
+    server = undefined
+  })
   redis.on('ready', meetAgain)
   follower.onLoad(meetAgain)
   if (redis.status === 'ready') meetAgain()
 
   async function askRedis(token: { jti: string; sid: string }): Promise<boolean> {
-    const asked = server
+    const [asked, on] = [server, connection]
     const found = await lookUp(redis, token, { hasReplicas })
     // Another connection meanwhile: the command may have been sent again, and who has answered is not known.
-    const answer = judgeLookUp(follower.view, { server: asked === server ? asked : undefined, ...found })
+    const answer = judgeLookUp(follower.view, { server: on === connection ? asked : undefined, ...found })
     if (answer !== 'unknown') return answer
     throw Object.assign(new RevocationUnknown(), { cause: new Error('this is not the Redis that was loaded') })
   }
@@ -98,21 +105,16 @@ export function createLeasedDenylist(options: LeasedOptions): Denylist {
     },
 
     async publish(revocations) {
-      /** Who has answered, too: undefined where it was not one and the same connection from beginning to end. */
-      const write = async () => {
-        const asked = server
-        const writeOnce = () => append(redis, GENERATION, revocations, { by: member })
-        const appended = await (hasReplicas ? replicated(redis, writeOnce) : writeOnce())
-        return appended && { appended, by: asked === server ? asked : undefined }
-      }
+      const writeOnce = () => append(redis, GENERATION, revocations, { by: member })
+      const write = () => (hasReplicas ? replicated(redis, writeOnce) : writeOnce())
       try {
-        let written = await write()
-        if (written === undefined) {
+        let appended = await write()
+        if (appended === undefined) {
           await within(RESTORE_MS, restore())
-          written = await write()
-          if (written === undefined) throw new Error('Redis has lost the denylist again')
+          appended = await write()
+          if (appended === undefined) throw new Error('Redis has lost the denylist again')
         }
-        const { acknowledgedBy, waitedMs, boundMs } = await barriers.pass(written.appended, written.by)
+        const { acknowledgedBy, waitedMs, boundMs } = await barriers.pass(appended)
         onPassed(waitedMs)
         return {
           revoked: revocations.map(({ kind, id }) => ({ kind, id })),

@@ -1,6 +1,6 @@
 /**
  * What the replicas decide, without I/O and without a clock of its own: the denylist runs on these functions, and the
- * model in test/model explores every order of events that they can meet. ARCHITECTURE.md has the argument in one page.
+ * model in services/api/model explores every order of events that they can meet. ARCHITECTURE.md has the argument in one page.
  */
 
 /** The longest lease that can be configured, in milliseconds: what a barrier waits for where it does not know better. */
@@ -30,10 +30,14 @@ export interface Lease {
  */
 export const holds = (lease: Lease | undefined, now: Moment): boolean => isYounger(lease, now, lease?.ms ?? 0)
 
-/** Whether it was taken less than so many milliseconds ago, by clocks that nobody has set since. */
+/**
+ * Whether it was taken less than so many milliseconds ago, by clocks that nobody has set since. By both of them: within
+ * what they may differ the machine may have slept, while a barrier counted on.
+ */
 export function isYounger(lease: Lease | undefined, now: Moment, ms: number): boolean {
   if (lease === undefined) return false
-  return now.monotonic - lease.sent.monotonic < ms && haveMovedTogether(lease.sent, now, lease.ms)
+  const elapsed = Math.max(now.monotonic - lease.sent.monotonic, now.wall - lease.sent.wall)
+  return elapsed < ms && haveMovedTogether(lease.sent, now, lease.ms)
 }
 
 /** Whether the two clocks have agreed, within a quarter of a lease, on how much time there was in between. */
@@ -55,6 +59,14 @@ export interface View {
   generation: string
   /** Everything in the log up to here is in the set. */
   cursor: string
+}
+
+/**
+ * Whether a load may do without the record in Postgres, where that cannot be read: in the very Redis this replica loaded
+ * from before. Another process may have come back with an older log, under the same generation.
+ */
+export function logSuffices(before: View | undefined, server: string, generation: string): boolean {
+  return before !== undefined && before.server === server && before.generation === generation
 }
 
 /** The reply to a read of the log, with what the same connection said right after it. */
@@ -97,21 +109,20 @@ export function judgeLookUp(view: View | undefined, { server, generation, found 
   return known ? false : 'unknown'
 }
 
-/** A replica that may hold a lease. */
-export interface Registered {
+/** A replica that may hold a lease, and what it had when it registered. */
+export interface Registered extends View {
   /** Its name and, behind a `#`, which of its lives this is. */
   member: string
   leaseMs: number
-  /** Up to where it had applied the log when it registered. */
-  cursor: string
 }
 
 /** What a barrier waits for. */
 export interface Barrier {
   /** When the append was acknowledged, on the monotonic clock. */
   appendedAt: number
-  /** The entry that must have been applied. */
+  /** The entry that must have been applied, and of what. */
   target: string
+  generation: string
   registered: readonly Registered[]
   /** Whether everybody who may hold a lease is among them. */
   believed: boolean
@@ -134,8 +145,19 @@ export function isBelieved(seen: Sighting | undefined, generation: string, now: 
 
 const withSlack = (ms: number): number => ms * (1 + CLOCK_RATE_SLACK)
 
-const hasApplied = (target: string, cursor: string | undefined): boolean =>
-  cursor !== undefined && compareIds(cursor, target) >= 0
+/**
+ * Whether somebody registered has applied the entry, as it said when it registered or has confirmed since. Of the same log:
+ * where Redis lost one and its clock was set back, the ids of the next are lower.
+ */
+export function hasApplied(
+  { target, generation }: Pick<Barrier, 'target' | 'generation'>,
+  registered: Registered,
+  confirmed: View | undefined
+): boolean {
+  const isApplied = (view: View): boolean =>
+    view.server === registered.server && view.generation === generation && compareIds(view.cursor, target) >= 0
+  return isApplied(registered) || (confirmed !== undefined && isApplied(confirmed))
+}
 
 /** How long the barrier can take at the most, in milliseconds after the append. */
 export function boundOf({ registered, believed }: Barrier): number {
@@ -147,14 +169,13 @@ export function boundOf({ registered, believed }: Barrier): number {
  * the append belongs to somebody registered, and has ended so long after it; one from after it has read the entry. A
  * confirmation only makes it shorter.
  *
- * @param confirmed up to where a member says that it has applied the log
+ * @param confirmed what a member says that it has applied since
  */
-export function remainingMs(barrier: Barrier, confirmed: (member: string) => string | undefined, now: number): number {
-  const { appendedAt, target, registered, believed } = barrier
+export function remainingMs(barrier: Barrier, confirmed: (member: string) => View | undefined, now: number): number {
+  const { appendedAt, registered, believed } = barrier
   let until = believed ? appendedAt : appendedAt + withSlack(MAX_LEASE_MS)
-  for (const { member, leaseMs, cursor } of registered) {
-    if (hasApplied(target, cursor) || hasApplied(target, confirmed(member))) continue
-    until = Math.max(until, appendedAt + withSlack(leaseMs))
+  for (const one of registered) {
+    if (!hasApplied(barrier, one, confirmed(one.member))) until = Math.max(until, appendedAt + withSlack(one.leaseMs))
   }
   return Math.max(0, until - now)
 }

@@ -1,13 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { REGISTRATION_MARGIN_MS, type View } from './protocol.js'
 
-/** Who may hold a lease: a hash from member to `<lease in ms> <until, in ms since 1970 by Redis' clock> <cursor>`. */
+/**
+ * Who may hold a lease: a hash from member to `<lease in ms> <until, in ms since 1970 by Redis' clock> <server> <generation>
+ * <cursor>`.
+ */
 export const REGISTRY = 'denylist:replicas'
 
 /**
  * Registers a replica until its lease is over for certain, whenever the read that follows is answered.
  *
- * KEYS: the registry. ARGV: member, lease in ms, margin in ms, cursor.
+ * KEYS: the registry. ARGV: member, lease in ms, margin in ms, its view.
  */
 export const REGISTER = `
   local time = redis.call('TIME')
@@ -15,33 +18,20 @@ export const REGISTER = `
   redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %.0f %s', ARGV[2], until_, ARGV[4]))
   return 1`
 
-export const registerArguments = (member: string, leaseMs: number, cursor: string) =>
-  [REGISTER, 1, REGISTRY, member, leaseMs, REGISTRATION_MARGIN_MS, cursor] as const
+export const registerArguments = (member: string, leaseMs: number, view: View) =>
+  [REGISTER, 1, REGISTRY, member, leaseMs, REGISTRATION_MARGIN_MS, spellView(view)] as const
+
+/** A view as one line: in the registry, and in a confirmation. */
+export const spellView = ({ server, generation, cursor }: View): string => `${server} ${generation} ${cursor}`
+
+export function parseView([server = '', generation = '', cursor = '']: readonly string[]): View {
+  return { server, generation, cursor }
+}
 
 /** Of a replica, and of this one of its lives: one that was killed and started again is another. */
 export const newMember = (replicaName: string): string => `${replicaName}#${randomUUID().slice(0, 8)}`
 
 export const nameOf = (member: string): string => member.slice(0, member.lastIndexOf('#'))
 
-/** Where a member is told what has been applied of what it appended. */
+/** Where a member is told what has been applied of what it appended: `<member> <server> <generation> <cursor>`. */
 export const confirmationsOf = (member: string): string => `denylist:applied:${member}`
-
-/**
- * What one member has applied: the log of that Redis up to there. Of another Redis it says nothing: the ids of one that was filled
- * anew, or took over, may be lower, where its clock is behind.
- */
-export interface Confirmation {
-  member: string
-  log: string
-  cursor: string
-}
-
-/** Names a log. */
-export const logOf = ({ server, generation }: Pick<View, 'server' | 'generation'>): string => `${server}/${generation}`
-
-export const formatConfirmation = (member: string, view: View): string => `${member} ${logOf(view)} ${view.cursor}`
-
-export function parseConfirmation(message: string): Confirmation {
-  const [member = '', log = '', cursor = ''] = message.split(' ')
-  return { member, log, cursor }
-}
