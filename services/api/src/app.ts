@@ -64,7 +64,7 @@ export async function buildApp(
   await app.register(jsonBody)
   await app.register(metrics, { replicaName })
   handleErrors(app, app.metricsRegistry, isPostgresUnavailable)
-  await app.register(overload, { maxDelayMs: config.maxEventLoopDelayMs })
+  await app.register(overload)
   await app.register(docs)
 
   await app.register(postgres, { url: config.databaseUrl })

@@ -29,7 +29,6 @@ const Environment = Type.Object({
   REVOCATION_OUTAGE: Type.Enum(['refuse', 'serve-stale'], { default: 'refuse' }),
   REVOCATION_MAX_STALENESS_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 5000 }),
   TRUST_PROXY: Type.String({ default: '' }),
-  MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ minimum: 0, maximum: 60_000, default: 200 }),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { default: 'info' }),
   SHUTDOWN_GRACE_MS: Type.Integer({ minimum: 0, maximum: 600_000, default: 10_000 }),
   SHUTDOWN_DRAIN_MS: Type.Integer({ minimum: 0, maximum: 60_000, default: 500 })
@@ -59,7 +58,6 @@ const expectations: Record<keyof Environment, string> = {
   REVOCATION_OUTAGE: 'refuse or serve-stale',
   REVOCATION_MAX_STALENESS_MS: 'milliseconds, 0 to 3600000',
   TRUST_PROXY: 'addresses or CIDR ranges of the balancer, separated by commas, or loopback, linklocal, uniquelocal',
-  MAX_EVENT_LOOP_DELAY_MS: 'milliseconds, 0 (no limit) to 60000',
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent',
   SHUTDOWN_GRACE_MS: 'milliseconds, 0 to 600000',
   SHUTDOWN_DRAIN_MS: 'milliseconds, 0 to 60000'
@@ -94,8 +92,6 @@ export interface Config {
     outage: { policy: 'refuse' | 'serve-stale'; maxStalenessMs: number }
   }
   trustProxy: string[]
-  /** Above it requests are refused; 0: no limit. */
-  maxEventLoopDelayMs: number
   logLevel: string
   shutdownGraceMs: number
   shutdownDrainMs: number
@@ -198,7 +194,6 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
       outage: { policy: env.REVOCATION_OUTAGE, maxStalenessMs: env.REVOCATION_MAX_STALENESS_MS }
     },
     trustProxy: trustProxy ?? [],
-    maxEventLoopDelayMs: env.MAX_EVENT_LOOP_DELAY_MS,
     logLevel: env.LOG_LEVEL,
     shutdownGraceMs: env.SHUTDOWN_GRACE_MS,
     shutdownDrainMs: env.SHUTDOWN_DRAIN_MS

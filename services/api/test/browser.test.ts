@@ -22,9 +22,7 @@ interface Site {
  * status and the error's code, and hands what it returns to the test.
  */
 async function startSite(t: Test, env: Record<string, string>, script: string): Promise<Site> {
-  const app = await buildApp(
-    readConfig({ REPLICA_NAME: 'api', SHUTDOWN_DRAIN_MS: '0', MAX_EVENT_LOOP_DELAY_MS: '0', ...env })
-  )
+  const app = await buildApp(readConfig({ REPLICA_NAME: 'api', SHUTDOWN_DRAIN_MS: '0', ...env }))
   const seen: string[] = []
   app.addHook('onResponse', async ({ url, headers }, { statusCode }) => {
     if (url.startsWith('/auth/')) seen.push(`${url} ${headers.cookie ? 'with' : 'without'} a cookie: ${statusCode}`)

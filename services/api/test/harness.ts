@@ -37,10 +37,9 @@ export async function startBackends(t: Test, redisOptions: RedisOptions = {}): P
   return { postgres, redis, env }
 }
 
-/** A replica inside the test's process, called through `inject`. What is late there is the test: it shares the event loop. */
+/** A replica inside the test's process, called through `inject`. */
 export async function buildReplica(t: Test, env: Record<string, string>): Promise<FastifyInstance> {
-  const defaults = { REPLICA_NAME: 'api', SHUTDOWN_DRAIN_MS: '0', MAX_EVENT_LOOP_DELAY_MS: '0' }
-  const app = await buildApp(readConfig({ ...defaults, ...env }), {
+  const app = await buildApp(readConfig({ REPLICA_NAME: 'api', SHUTDOWN_DRAIN_MS: '0', ...env }), {
     level: 'error',
     stream: { write: (line) => t.comment(line) }
   })

@@ -1,16 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findBinary, startNginx } from '@one-secret/local'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { newUsername, PASSWORD, readMetrics, spawnReplica, startBackends, type Replica } from './harness.js'
 
-/** Loaded into a replica before its own program: SIGWINCH makes each turn of its event loop take 300 ms, or no more. */
+/**
+ * Loaded into a replica before its own program: SIGWINCH makes each turn of its event loop take 250 ms, or no more. With
+ * LATE_START it does so for the 1.5 s before it listens.
+ */
 const BLOCK = `
+  import { Server } from 'node:net'
   import { isMainThread } from 'node:worker_threads'
   let busy
   const block = () => { const end = performance.now() + 250; while (performance.now() < end); }
-  if (isMainThread) process.on('SIGWINCH', () => {
-    busy = busy ? clearInterval(busy) : setInterval(block, 1)
-  })`
+  const toggle = () => { busy = busy ? clearInterval(busy) : setInterval(block, 1) }
+  if (isMainThread) process.on('SIGWINCH', toggle)
+  const { listen } = Server.prototype
+  if (process.env.LATE_START) Server.prototype.listen = function (...args) {
+    toggle()
+    setTimeout(() => { toggle(); listen.apply(this, args) }, 1500)
+    return this
+  }`
 
 const { env } = await startBackends(t)
 const blockable = { ...env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(BLOCK)}` }
@@ -36,6 +45,7 @@ async function untilStatus(url: string, status: number, boundMs = 10_000): Promi
 t.test('an event loop that is late: 503 within a second or so, health 200, and served again as fast', async (t) => {
   const replica = await spawnReplica(t, blockable)
   t.equal((await ask(replica.url)).status, 404)
+  await sleep(1000)
 
   toggle(replica)
   const refusedAfter = await untilStatus(replica.url, 503)
@@ -108,8 +118,20 @@ t.test('behind nginx: a GET is answered by another replica, a POST is 503 with R
   t.strictSame(posts.map(({ status }) => status).sort(), [200, 200, 503, 503], 'sent once each, wherever that was')
 })
 
-t.test('stopped and continued: one interval of refusals at the most, and it serves again', async (t: Test) => {
+t.test('a start that holds up the event loop is no overload: the first requests are served', async (t) => {
+  const replica = await spawnReplica(t, { ...blockable, LATE_START: '1' })
+  const listening = performance.now()
+  const seen = new Set<number>()
+  while (performance.now() - listening < 1500) {
+    seen.add((await ask(replica.url)).status)
+    await sleep(10)
+  }
+  t.strictSame([...seen], [404])
+})
+
+t.test('stopped and continued: one interval of refusals at the most, and it serves again', async (t) => {
   const replica = await spawnReplica(t, env)
+  await sleep(1000)
   // Wherever in an interval it is stopped.
   for (const waitMs of [0, 130, 260, 390]) {
     await sleep(waitMs)
