@@ -98,7 +98,9 @@ export function startLoad(
     last = now
     for (; due >= 1; due--) {
       for (const replica of cluster.replicas) {
-        if ((underWay.get(replica.name) ?? 0) >= CONNECTIONS - 16) continue
+        const waiting = underWay.get(replica.name) ?? 0
+        // Where a replica does not answer some places are kept for what is asked later.
+        if (waiting >= CONNECTIONS - 16 || (waiting > CONNECTIONS / 2 && random() > 0.1)) continue
         const token = choose()
         if (token) track(probe(replica, token))
       }
@@ -206,7 +208,9 @@ export function startLoad(
     },
     async stop() {
       clearInterval(ticker)
-      await Promise.all(running)
+      gaveUp = true
+      queue = []
+      while (running.size > 0) await Promise.all(running)
     }
   })
 }

@@ -3,6 +3,7 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { LocalError } from '@one-secret/local'
+import { startCompose } from './compose.js'
 import { keepHistory } from './history.js'
 import { judge } from './judge.js'
 import { HELP, parseOptions, type Options } from './options.js'
@@ -21,8 +22,10 @@ async function check(options: Options): Promise<number> {
   }
 
   const started = performance.now()
-  const { replicas, leaseMs, api: script } = options
-  const cluster = await startProcesses({ replicas, leaseMs, script, signal })
+  const { replicas, api: script } = options
+  const cluster = options.compose
+    ? await startCompose({ ...options, signal })
+    : await startProcesses({ ...options, script, signal })
   let result
   try {
     say(`${cluster.description}; seed ${options.seed}`)

@@ -10,6 +10,8 @@ export interface Options {
   faults: string[]
   replicas: number
   leaseMs: number
+  /** Of the last replica, the one that is cut off. */
+  lastLeaseMs: number
   /** Probes a second at each replica. */
   rate: number
   /** The least number of probes: after the faults it goes on without one until then. */
@@ -37,6 +39,7 @@ export const HELP = `Revokes and probes tokens in a cluster while faults are inj
   --faults <a,b>    only these
   --replicas <n>    2 to 16 (5; 3 with --quick)
   --lease <ms>      REVOCATION_LEASE_MS, 10 to 1000 (250)
+  --last-lease <ms> that of the last replica, as while the setting is being changed (the same)
   --rate <n>        probes a second at each replica (160; 200 with --quick)
   --probes <n>      goes on without a fault until there have been so many (100000; none with --quick or --faults)
   --compose         the containers of docker-compose.yml in place of processes; they are removed afterwards, with their volumes
@@ -81,6 +84,7 @@ export function parseOptions(args: readonly string[], randomSeed: number): Optio
         faults: { type: 'string' },
         replicas: { type: 'string' },
         lease: { type: 'string', default: '250' },
+        'last-lease': { type: 'string' },
         rate: { type: 'string' },
         probes: { type: 'string' },
         compose: { type: 'boolean', default: false },
@@ -103,13 +107,16 @@ export function parseOptions(args: readonly string[], randomSeed: number): Optio
     if (name !== MEMORY && !faults.some((fault) => fault.name === name)) throw usage(`there is no fault '${name}'`)
   }
   if (values.api !== undefined && !existsSync(values.api)) throw usage(`--api: there is no '${values.api}'`)
-  if (values.api !== undefined && compose) throw usage('--api is for processes, not for --compose')
+  if (compose && (values.api ?? values['last-lease']) !== undefined) {
+    throw usage('--api and --last-lease are for processes, not for --compose')
+  }
   return {
     seed: integer('seed', values.seed, 0, 2 ** 32 - 1),
     quick,
     faults: chosen,
     replicas: integer('replicas', values.replicas ?? (quick ? '3' : '5'), 2, 16),
     leaseMs: integer('lease', values.lease, 10, 1000),
+    lastLeaseMs: integer('last-lease', values['last-lease'] ?? values.lease, 10, 1000),
     rate: integer('rate', values.rate ?? (quick ? '200' : '160'), 1, 5000),
     probes: integer('probes', values.probes ?? (quick || values.faults !== undefined ? '0' : '100000'), 0, 10_000_000),
     compose,

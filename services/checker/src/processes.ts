@@ -25,6 +25,7 @@ import type { LineRequest } from './line-worker.js'
 export interface ProcessesOptions {
   replicas: number
   leaseMs: number
+  lastLeaseMs: number
   /** The module that the replicas run; the api's server where it is not given. */
   script: string | undefined
   signal: AbortSignal | undefined
@@ -44,7 +45,8 @@ const LIBFAKETIME = [
 const GLIBC_MALLOC = 'libc_malloc_debug.so.0'
 
 /** The cluster as processes of this machine. */
-export async function startProcesses({ replicas: count, leaseMs, script, signal }: ProcessesOptions): Promise<Cluster> {
+export async function startProcesses(options: ProcessesOptions): Promise<Cluster> {
+  const { replicas: count, leaseMs, lastLeaseMs, script, signal } = options
   const exitHook = createExitHook()
   const common = { exitHook, signal }
   const closers: (() => unknown)[] = []
@@ -122,7 +124,7 @@ export async function startProcesses({ replicas: count, leaseMs, script, signal 
         ...(replicaPort !== undefined && { port: replicaPort }),
         env: {
           ...env,
-          ...(lined && { REDIS_URL: lineUrl }),
+          ...(lined && { REDIS_URL: lineUrl, REVOCATION_LEASE_MS: String(lastLeaseMs) }),
           ...(LIBFAKETIME !== undefined && {
             LD_PRELOAD: LIBFAKETIME,
             FAKETIME_TIMESTAMP_FILE: clockOf(name),

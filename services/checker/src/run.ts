@@ -79,7 +79,8 @@ interface Parts {
 }
 
 async function inject(fault: Fault, { cluster, client, stock, load, history, options }: Parts): Promise<void> {
-  const { seed, quick, leaseMs } = options
+  const { seed, quick } = options
+  const leaseMs = Math.max(options.leaseMs, options.lastLeaseMs)
   const random = seeded(seed, fault.name)
   // Not the one behind the line, which has faults of its own.
   const victim = pick(random, cluster.replicas.slice(0, -1)) ?? cluster.lined
@@ -89,6 +90,7 @@ async function inject(fault: Fault, { cluster, client, stock, load, history, opt
   const planned = plan(random, quick ? PREPARED.quick : PREPARED.full, REVOKE_EVERY_MS)
   const [prepared, live] = await Promise.all([stock.prepare(planned.map(({ kind }) => kind)), stock.live(LIVE)])
   load.turnTo(planned, prepared, live)
+  await Promise.all(cluster.replicas.map((replica) => client.warm(replica)))
 
   const { name, fails, allowed = [], recoversWithinMs } = fault
   const struck = (fault.struck?.({ cluster, victim }) ?? []).map((one) => one.name)

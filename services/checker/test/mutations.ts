@@ -1,0 +1,131 @@
+import type { Invariant } from '../src/judge.js'
+
+/** A mistake in the denylist, made in the compiled module; and what finds it. */
+export interface Mutation {
+  name: string
+  /** Of services/api/dist/denylist, what is replaced, and by what. */
+  edits: [file: string, search: string, replacement: string][]
+  faults: string
+  violates: Invariant
+  /** Of the first two replicas, and of the last; where those of the other runs are too short for a busy machine to be caught in. */
+  leases?: [number, number]
+}
+
+/** Each in the short form, of three replicas: api-3 is the one that is cut off. */
+export const mutations: Mutation[] = [
+  {
+    name: 'the denylist is off',
+    edits: [['leased', 'isRevoked({ jti, sid }) {', 'isRevoked({ jti, sid }) { return false;']],
+    faults: 'none',
+    violates: 'R1'
+  },
+  {
+    name: 'the set starts empty',
+    edits: [['follower', 'entries = fresh;', 'entries = new Entries();']],
+    faults: 'kill',
+    violates: 'R1'
+  },
+  {
+    name: 'an entry of the log is dropped now and then',
+    edits: [['follower', 'entries.add(revocation);', 'if (!/[37]-\\d+$/.test(id)) entries.add(revocation);']],
+    faults: 'none',
+    violates: 'R1'
+  },
+  {
+    name: 'the lease is not checked',
+    edits: [['leased', '!isRevoked && !holds(follower.lease, now())', '!isRevoked && follower.lease === undefined']],
+    faults: 'cut',
+    violates: 'R1'
+  },
+  {
+    name: 'it is acknowledged before the barrier',
+    edits: [['barrier', 'remainingMs(barrier, cursorOf, performance.now())', '0']],
+    faults: 'cut',
+    violates: 'R1',
+    leases: [1000, 1000]
+  },
+  {
+    name: 'the lease counts from the reply, not from the sending',
+    edits: [['follower', 'lease = { sent, ms: leaseMs }', 'lease = { sent: answered, ms: leaseMs }']],
+    faults: 'slow',
+    violates: 'R1'
+  },
+  {
+    name: 'a look-up does not read the generation',
+    edits: [['protocol', ' && generation === view.generation', '']],
+    faults: 'flushed-while-stopped',
+    violates: 'R1'
+  },
+  {
+    name: 'the barrier waits for some of those that are registered',
+    edits: [
+      [
+        'protocol',
+        'for (const { member, leaseMs, cursor } of registered) {',
+        "for (const { member, leaseMs, cursor } of registered.filter((one) => one.member < 'api-2')) {"
+      ]
+    ],
+    faults: 'cut',
+    violates: 'R1',
+    leases: [1000, 1000]
+  },
+  {
+    name: 'the registry of a Redis that was just met is believed',
+    edits: [['barrier', 'isBelieved(seen, generation, appendedAt)', 'true']],
+    faults: 'flushed-and-cut',
+    violates: 'R1',
+    leases: [100, 1000]
+  },
+  {
+    name: 'a confirmation counts for whatever Redis it was given',
+    edits: [
+      ['barrier', 'before?.log === log && ', 'before !== undefined && '],
+      ['barrier', 'confirmation?.log === log ? confirmation?.cursor : undefined', 'confirmation?.cursor']
+    ],
+    faults: 'redis-behind',
+    violates: 'R1',
+    leases: [1000, 1000]
+  },
+  {
+    name: 'a clock that was set is not noticed',
+    edits: [['follower', '!haveMovedTogether(clocks, answered, leaseMs)', 'false']],
+    faults: 'clock-jumps',
+    violates: 'R1'
+  },
+  {
+    name: 'once many have been revoked, everybody is',
+    edits: [['leased', "entries.has('sid', sid);", "entries.has('sid', sid) || entries.size > 20;"]],
+    faults: 'none',
+    violates: 'R2'
+  },
+  {
+    name: 'each request asks something of Redis',
+    edits: [
+      ['leased', 'const { entries } = follower;', "void redis.exists('anything'); const { entries } = follower;"]
+    ],
+    faults: 'none',
+    violates: 'R3'
+  },
+  {
+    name: 'what has expired is kept',
+    edits: [['follower', 'entries.sweep(answered.wall)', 'void 0']],
+    faults: 'memory',
+    violates: 'R4'
+  },
+  {
+    // The generation tells it that its set is no copy of this Redis: it serves nothing, for good.
+    name: 'it does not load anew after a reconnect',
+    edits: [['follower', 'const current = await load();', 'const current = view ?? (await load());']],
+    faults: 'redis-wiped',
+    violates: 'availability'
+  },
+  {
+    name: 'the barrier takes the lease of others for its own',
+    edits: [
+      ['protocol', 'Math.max(until, appendedAt + withSlack(leaseMs))', 'Math.max(until, appendedAt + withSlack(100))']
+    ],
+    faults: 'cut',
+    violates: 'R1',
+    leases: [100, 1000]
+  }
+]
