@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -27,7 +27,8 @@ interface Container {
 
 /** The cluster as containers of docker-compose.yml, without the balancer: each replica is asked at its address on the network `front`. */
 export async function startCompose({ replicas: count, leaseMs, signal }: ComposeOptions): Promise<Cluster> {
-  const temp = createTempDir(createExitHook())
+  const exitHook = createExitHook()
+  const temp = createTempDir(exitHook)
   const secret = randomBytes(32)
   const env = {
     ...process.env,
@@ -55,13 +56,17 @@ export async function startCompose({ replicas: count, leaseMs, signal }: Compose
   }
   const docker = (...args: string[]): Promise<string> => run('docker', args)
   const files = ['-f', join(root, 'docker-compose.yml'), '-f', override]
-  const compose = (...args: string[]): Promise<string> =>
-    docker('compose', '-p', PROJECT, '--project-directory', root, ...files, ...args)
+  const project = ['compose', '-p', PROJECT, '--project-directory', root, ...files]
+  const compose = (...args: string[]): Promise<string> => docker(...project, ...args)
+  const remove = ['down', '-v', '--timeout', '2']
+  // Containers outlive a process that ends by a mistake of its own.
+  const forget = exitHook.add(() => execFileSync('docker', [...project, ...remove], { env, stdio: 'ignore' }))
 
   const lines: string[] = []
   const close = async (): Promise<void> => {
     lines.push(...(await compose('logs', '--no-color', '--timestamps', 'api').catch(() => '')).split('\n'))
-    await compose('down', '-v', '--timeout', '2')
+    await compose(...remove)
+    forget()
     await temp.remove()
   }
 
@@ -73,7 +78,7 @@ export async function startCompose({ replicas: count, leaseMs, signal }: Compose
   }
 
   try {
-    await compose('down', '-v', '--timeout', '2')
+    await compose(...remove)
     await compose('up', '-d', '--build', '--wait', '--scale', `api=${count}`, 'api')
     signal?.throwIfAborted()
     const [[redis], [postgres], ids] = await Promise.all([idsOf('redis'), idsOf('postgres'), idsOf('api')])
@@ -98,11 +103,11 @@ export async function startCompose({ replicas: count, leaseMs, signal }: Compose
       )
 
     const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
-      for (let i = 0; i < 200; i++) {
+      for (let i = 0; i < 600; i++) {
         if (await holds().catch(() => false)) return
         await sleep(50)
       }
-      throw new LocalError(`${what} is not ready after 10 s`, { exitCode: 2 })
+      throw new LocalError(`${what} is not ready after 30 s`, { exitCode: 2 })
     }
     const redisCli = async (...command: string[]): Promise<string> =>
       docker('exec', '-e', `REDISCLI_AUTH=${password.replaceAll('"', '')}`, redis, 'redis-cli', ...command)
@@ -136,7 +141,13 @@ export async function startCompose({ replicas: count, leaseMs, signal }: Compose
         }
       }
     }
-    let added = 0
+    /** It has another address each time it starts, which it does again where it could not. */
+    const untilReady = ({ id, target }: Container): Promise<void> =>
+      until(target.name, async () => {
+        target.url = await addressOf(id)
+        return (await fetch(`${target.url}/health/ready`)).ok
+      })
+    let named = 0
     let adding: Promise<unknown> = Promise.resolve()
 
     return {
@@ -152,16 +163,19 @@ export async function startCompose({ replicas: count, leaseMs, signal }: Compose
       lines,
 
       async killReplica(name) {
-        const { id, target } = containerOf(name)
+        const container = containerOf(name)
+        const { id } = container
         await docker('kill', id)
-        // Nobody else does: one that was killed by hand is left alone. It may come back under another address.
-        void docker('start', id).then(async () => (target.url = await addressOf(id)))
+        // Nobody else does: one that was killed by hand is left alone.
+        const started = docker('start', id).then(() => untilReady(container))
+        // Where it is not, the run finds out.
+        started.catch(() => undefined)
       },
       stopReplica: (name) => pause(containerOf(name).id),
       continueReplica: async (name) => void (await docker('unpause', containerOf(name).id)),
       setClock: () => Promise.reject(new Error('a container has no clock of its own')),
       async addReplica() {
-        const name = `api-new-${++added}`
+        const name = `api-new-${++named}`
         const add = async (): Promise<Container> => {
           await compose('up', '-d', '--no-deps', '--no-recreate', '--scale', `api=${containers.length + 1}`, 'api')
           const id = (await idsOf('api')).find((one) => !containers.some((known) => known.id === one))
@@ -173,9 +187,11 @@ export async function startCompose({ replicas: count, leaseMs, signal }: Compose
         }
         const container = adding.then(add)
         adding = container
-        const { target } = await container
-        const ready = until(name, async () => (await fetch(`${target.url}/health/ready`)).ok)
-        return { replica: target, ready }
+        const added = await container
+        const ready = untilReady(added)
+        // Whoever waits for it is told; it may fail before anybody does.
+        ready.catch(() => undefined)
+        return { replica: added.target, ready }
       },
       async removeReplica(name) {
         const { id, target } = containerOf(name)

@@ -107,9 +107,10 @@ export const faults: Fault[] = [
       strike()
       const added = await Promise.all([cluster.addReplica(), cluster.addReplica()])
       let starting = true
-      const ready = Promise.all(added.map((one) => one.ready)).finally(() => (starting = false))
+      const ready = Promise.allSettled(added.map((one) => one.ready)).then(() => (starting = false))
       while (starting) await load.burst(1, 40)
       await ready
+      await Promise.all(added.map((one) => one.ready))
       await load.burst(10, 300)
       await wait(500)
       for (const { replica } of added) await cluster.removeReplica(replica.name)

@@ -45,9 +45,10 @@ export type Mark = { type: 'mark'; at: number } & (
       /** From the heal until every replica is ready, in milliseconds. */
       recoversWithinMs: number
     }
-  | { event: 'strike' | 'heal' | 'recovered' | 'end' }
+  | { event: 'strike' | 'heal' | 'recovered' }
+  /** With how many processes wanted to run in the last minute, for each processor: above 1 everybody waits. */
+  | { event: 'end'; load: number }
   | { event: 'not-recovered'; why: string }
-  | { event: 'note'; text: string }
 )
 
 /** R3: what the servers were asked while tokens were probed and nothing else was done. */

@@ -45,6 +45,11 @@ export interface Verdict {
 const UNEXCUSED_PERCENT = 1
 /** So much later than it says a cluster may recover, for the same reason, in milliseconds. */
 const RECOVERY_SLACK_MS = 3000
+/**
+ * The cluster, with the checker, keeps so many processes for each processor wanting to run. Where there are more of others, time tells less:
+ * what is said of it above is stretched by as much, and the share of failures by its square. Nothing else is.
+ */
+const OWN_LOAD = 3
 
 /** Commands of the checker's own, and of connections that are kept alive. */
 const NOT_OF_REQUESTS = new Set(['info', 'ping', 'auth', 'hello', 'client', 'command', 'select'])
@@ -58,7 +63,8 @@ interface Period {
   strikeAt: number
   healAt: number
   recoveredAt: number
-  endAt: number
+  /** By how much the time must be stretched. */
+  stretch: number
 }
 
 const isAccepted = ({ status }: Exchange): boolean => status >= 200 && status < 300
@@ -88,6 +94,16 @@ export function judge(history: History): Verdict {
         acknowledged.set(token, { began: entry.began, ended: entry.ended, index })
       }
     }
+  }
+
+  // A revocation counts where it was first attempted.
+  const attempts = new Map<number, { began: number; time?: number }>()
+  for (const entry of history) {
+    if (entry.type !== 'exchange' || entry.purpose !== 'revoke') continue
+    const one = attempts.get(entry.revocation!) ?? { began: entry.began }
+    one.began = Math.min(one.began, entry.began)
+    if (isAcknowledgement(entry)) one.time ??= entry.ended - entry.began
+    attempts.set(entry.revocation!, one)
   }
 
   const rows = new Map<Period, { row: Row; times: number[]; unexcused: Map<string, number[]> }>()
@@ -149,22 +165,15 @@ export function judge(history: History): Verdict {
     } else {
       const allowed = status === 401 && period.begin.allowed.includes(code ?? '') && isStruck(period, replica)
       const good = isAcknowledgement(entry) || isDenied(entry) || isFailed(entry) || status === 503 || allowed
-      // A theft was noticed by an attempt that was not answered, or not acknowledged.
-      if (!good && code !== 'REFRESH_TOKEN_INVALID') {
+      // A theft was noticed, or a password changed, by an attempt that was not answered, or not acknowledged.
+      const repeated = began > (attempts.get(entry.revocation!)?.began ?? began)
+      const done = repeated && (code === 'REFRESH_TOKEN_INVALID' || code === 'CREDENTIALS_INVALID')
+      if (!good && !done) {
         blame('answers', began, `${replica} answered a ${kindOf(revocations, entry)} with ${status} ${code}`, index)
       }
     }
   }
 
-  // A revocation counts where it was first attempted.
-  const attempts = new Map<number, { began: number; time?: number }>()
-  for (const entry of history) {
-    if (entry.type !== 'exchange' || entry.purpose !== 'revoke') continue
-    const one = attempts.get(entry.revocation!) ?? { began: entry.began }
-    one.began = Math.min(one.began, entry.began)
-    if (isAcknowledgement(entry)) one.time ??= entry.ended - entry.began
-    attempts.set(entry.revocation!, one)
-  }
   for (const { began, time } of attempts.values()) {
     const period = periodAt(began)
     const known = period && rows.get(period)
@@ -180,15 +189,15 @@ export function judge(history: History): Verdict {
     if (entry.type === 'mark' && entry.event === 'not-recovered') blame('availability', entry.at, entry.why)
   }
   for (const [period, { row, times, unexcused }] of rows) {
-    const { begin, healAt, recoveredAt } = period
+    const { begin, healAt, recoveredAt, stretch } = period
     const tookMs = recoveredAt - healAt
-    if (tookMs > begin.recoversWithinMs + RECOVERY_SLACK_MS) {
+    if (tookMs > (begin.recoversWithinMs + RECOVERY_SLACK_MS) * stretch) {
       const took = `it took ${Math.round(tookMs)} ms until every replica was ready, not ${begin.recoversWithinMs}`
       blame('availability', begin.at, took)
     }
     const failures = [...unexcused.values()].flat()
     const all = probesOf(row)
-    if (failures.length > Math.max(10, (all * UNEXCUSED_PERCENT) / 100)) {
+    if (failures.length > Math.max(10, (all * UNEXCUSED_PERCENT * stretch ** 2) / 100)) {
       const what = [...unexcused].map(([name, { length }]) => `${length} × ${name}`).join(', ')
       blame('availability', begin.at, `${what}, of ${all} probes, where nothing should fail`, ...failures)
     }
@@ -212,7 +221,7 @@ function periodsOf(history: History): Period[] {
   for (const entry of history) {
     if (entry.type !== 'mark') continue
     if (entry.event === 'begin') {
-      const never = { strikeAt: Infinity, healAt: Infinity, recoveredAt: Infinity, endAt: Infinity }
+      const never = { strikeAt: Infinity, healAt: Infinity, recoveredAt: Infinity, stretch: 1 }
       periods.push({ fault: entry.fault, begin: entry, ...never })
     }
     const last = periods.at(-1)
@@ -221,7 +230,7 @@ function periodsOf(history: History): Period[] {
     if (entry.event === 'strike') last.strikeAt = Math.min(last.strikeAt, entry.at)
     if (entry.event === 'heal') last.healAt = entry.at
     if (entry.event === 'recovered') last.recoveredAt = entry.at
-    if (entry.event === 'end') last.endAt = entry.at
+    if (entry.event === 'end') last.stretch = Math.max(1, entry.load / OWN_LOAD)
   }
   return periods
 }

@@ -172,6 +172,8 @@ export async function startProcesses(options: ProcessesOptions): Promise<Cluster
         const chosen = await freePort()
         const replica = { name, url: `http://127.0.0.1:${chosen}` }
         const ready = start(name, false, chosen).then((one) => void processes.push(one))
+        // Whoever waits for it is told; it may fail before anybody does.
+        ready.catch(() => undefined)
         replicas.push(replica)
         return { replica, ready }
       },

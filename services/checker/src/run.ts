@@ -1,9 +1,10 @@
+import { availableParallelism, loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LocalError } from '@one-secret/local'
 import { createClient, type Client } from './client.js'
 import type { Cluster, Target } from './cluster.js'
 import { faults, type Fault, type Scene } from './faults.js'
-import type { History } from './history.js'
+import type { History, Mark } from './history.js'
 import { startLoad, type Load } from './load.js'
 import { measureCommands, measureMemory } from './measure.js'
 import { MEMORY, type Options } from './options.js'
@@ -84,7 +85,7 @@ async function inject(fault: Fault, { cluster, client, stock, load, history, opt
   const random = seeded(seed, fault.name)
   // Not the one behind the line, which has faults of its own.
   const victim = pick(random, cluster.replicas.slice(0, -1)) ?? cluster.lined
-  const mark = (event: 'strike' | 'heal' | 'recovered' | 'end'): void =>
+  const mark = (event: 'strike' | 'heal' | 'recovered'): void =>
     void history.push({ type: 'mark', at: performance.now(), event })
 
   const planned = plan(random, quick ? PREPARED.quick : PREPARED.full, REVOKE_EVERY_MS)
@@ -129,7 +130,7 @@ async function inject(fault: Fault, { cluster, client, stock, load, history, opt
   load.rest()
   // What was refused is repeated, and carried out now; then whoever still is refused gives up.
   await load.repeat(PATIENCE_MS)
-  mark('end')
+  history.push(endNow())
 }
 
 /** @returns what is wrong where a replica is not ready after a long time */
@@ -155,7 +156,7 @@ async function remember({ cluster, client, load, history }: Parts): Promise<void
   const { rate } = load
   load.rate = 0
   await load.settle()
-  const mark = (event: 'strike' | 'heal' | 'recovered' | 'end'): void =>
+  const mark = (event: 'strike' | 'heal' | 'recovered'): void =>
     void history.push({ type: 'mark', at: performance.now(), event })
   const reload = async (): Promise<void> => {
     mark('strike')
@@ -170,5 +171,12 @@ async function remember({ cluster, client, load, history }: Parts): Promise<void
   await reload()
   history.push(...(await measureMemory(cluster, reload)))
   load.rate = rate
-  mark('end')
+  history.push(endNow())
 }
+
+const endNow = (): Mark => ({
+  type: 'mark',
+  at: performance.now(),
+  event: 'end',
+  load: loadavg()[0]! / availableParallelism()
+})

@@ -20,7 +20,7 @@ function period(over: Partial<Extract<Mark, { event: 'begin' }>> = {}): History 
     { type: 'mark', at: 100, event: 'strike' },
     { type: 'mark', at: 200, event: 'heal' },
     { type: 'mark', at: 300, event: 'recovered' },
-    { type: 'mark', at: 1000, event: 'end' }
+    { type: 'mark', at: 1000, event: 'end', load: 2 }
   ]
 }
 
@@ -102,6 +102,11 @@ const wrong: [string, Invariant, History][] = [
   ['a logout is answered with a 404', 'answers', logout(10, 20, { status: 404, code: 'NOT_FOUND' })],
   ['a replica that was not struck fails', 'availability', times(20, (i) => probe(150 + i, 160 + i, unknown))],
   [
+    'fifteen requests in a thousand fail',
+    'availability',
+    [...times(990, (i) => probe(i, i + 1)), ...times(15, () => probe(950, 951, unknown))]
+  ],
+  [
     'a replica that was struck fails long after it has recovered',
     'availability',
     times(20, (i) => probe(500 + i, 501 + i, { ...unknown, replica: 'api-2' }))
@@ -110,6 +115,14 @@ const wrong: [string, Invariant, History][] = [
     'it takes too long until all are ready',
     'availability',
     [{ type: 'mark', at: 200 + 100 + 3001, event: 'recovered' }]
+  ],
+  [
+    'a password is refused at the first attempt to change it',
+    'answers',
+    [
+      { type: 'revocation', id: 3, kind: 'change-password', tokens: [9] },
+      probe(10, 20, { purpose: 'revoke', revocation: 3, status: 401, code: 'CREDENTIALS_INVALID' })
+    ]
   ],
   ['a replica is never ready again', 'availability', [{ type: 'mark', at: 999, event: 'not-recovered', why: 'api-2' }]],
   ['each probe is a command at Redis', 'R3', [commands(withRedis({ mget: 1000 }))]],
@@ -157,7 +170,23 @@ const right: [string, History, Partial<Extract<Mark, { event: 'begin' }>>?][] = 
     'replicas without a lease look up, and say so',
     [commands({ ...withRedis({ mget: 90 }), checks: { local: 910, direct: 90, stale: 0, refused: 0 } })]
   ],
-  ['what has expired is gone', [memory()]]
+  ['what has expired is gone', [memory()]],
+  [
+    'a machine is busy with something else',
+    [
+      ...times(990, (i) => probe(i, i + 1)),
+      ...times(15, () => probe(950, 951, unknown)),
+      { type: 'mark', at: 1000, event: 'end', load: 6 }
+    ]
+  ],
+  [
+    'the password was changed by an attempt that was not answered',
+    [
+      { type: 'revocation', id: 3, kind: 'change-password', tokens: [9] },
+      probe(10, 20, { purpose: 'revoke', revocation: 3, status: 0 }),
+      probe(30, 40, { purpose: 'revoke', revocation: 3, status: 401, code: 'CREDENTIALS_INVALID' })
+    ]
+  ]
 ]
 
 for (const [what, history, over] of right) {
