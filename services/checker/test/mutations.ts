@@ -39,7 +39,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'it is acknowledged before the barrier',
-    edits: [['barrier', 'remainingMs(barrier, cursorOf, performance.now())', '0']],
+    edits: [['barrier', 'remainingMs(barrier, confirmedBy, performance.now())', '0']],
     faults: 'cut',
     violates: 'R1',
     leases: [1000, 1000]
@@ -61,8 +61,8 @@ export const mutations: Mutation[] = [
     edits: [
       [
         'protocol',
-        'for (const { member, leaseMs, cursor } of registered) {',
-        "for (const { member, leaseMs, cursor } of registered.filter((one) => one.member < 'api-2')) {"
+        'for (const one of registered) {',
+        "for (const one of registered.filter(({ member }) => member < 'api-2')) {"
       ]
     ],
     faults: 'cut',
@@ -79,8 +79,8 @@ export const mutations: Mutation[] = [
   {
     name: 'a confirmation counts for whatever Redis it was given',
     edits: [
-      ['barrier', 'before?.log === log && ', 'before !== undefined && '],
-      ['barrier', 'confirmation?.log === log ? confirmation?.cursor : undefined', 'confirmation?.cursor']
+      ['barrier', 'if (isSameLog && ', 'if (before !== undefined && '],
+      ['protocol', 'view.server === registered.server && view.generation === generation && ', '']
     ],
     faults: 'redis-behind',
     violates: 'R1',
@@ -122,7 +122,11 @@ export const mutations: Mutation[] = [
   {
     name: 'the barrier takes the lease of others for its own',
     edits: [
-      ['protocol', 'Math.max(until, appendedAt + withSlack(leaseMs))', 'Math.max(until, appendedAt + withSlack(100))']
+      [
+        'protocol',
+        'Math.max(until, appendedAt + withSlack(one.leaseMs))',
+        'Math.max(until, appendedAt + withSlack(100))'
+      ]
     ],
     faults: 'cut',
     violates: 'R1',
