@@ -3,7 +3,7 @@ import type { Explored } from './explore.js'
 
 /** `npm run check:model`: explores every world, small and larger, then what the mutations come to. */
 
-const COLUMNS = [10, 12, 6, 13, 8] as const
+const COLUMNS = [11, 12, 6, 15, 9] as const
 const row = (name: string, ...cells: (string | number)[]): void =>
   console.log(name.padEnd(56) + cells.map((cell, i) => String(cell).padStart(COLUMNS[i] ?? 0)).join(''))
 const numbers = ({ states, transitions, depth, counted, seconds }: Explored): (string | number)[] =>

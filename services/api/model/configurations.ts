@@ -7,6 +7,7 @@ const plain: World = {
   replicas: 2,
   joins: false,
   revocations: 1,
+  inTurn: false,
   hasPast: false,
   leaseTicks: 1,
   maxLeaseTicks: 1,
@@ -62,6 +63,21 @@ export const largerWorlds: Record<string, World> = {
     maxLeaseTicks: 2,
     faults: ['wiped'],
     budget: 1
+  },
+  'Redis is wiped, one revocation after the other': {
+    ...plain,
+    revocations: 2,
+    inTurn: true,
+    faults: ['wiped'],
+    budget: 1
+  },
+  'a connection is cut and Redis is wiped, one replica': {
+    ...plain,
+    replicas: 1,
+    revocations: 2,
+    hasPast: true,
+    faults: ['cut', 'wiped'],
+    budget: 2
   },
   'Redis is wiped, and had a past': { ...plain, revocations: 2, hasPast: true, faults: ['wiped'], budget: 1 },
   'Redis is wiped, and again while it is filled': {
@@ -186,7 +202,7 @@ export const mutations: Record<string, Mutation> = {
     }
   },
   'the ids of two logs are compared': {
-    world: { ...wiped, revocations: 2, hasPast: true },
+    world: { ...wiped, replicas: 1, revocations: 2, hasPast: true },
     mutate: {
       decisions: {
         remainingMs: (barrier, confirmed, now) =>
@@ -199,6 +215,17 @@ export const mutations: Record<string, Mutation> = {
             },
             now
           )
+      }
+    }
+  },
+  'a late registration of a lost log is believed': {
+    world: { ...wiped, replicas: 1, revocations: 2, hasPast: true, faults: ['cut', 'wiped'], budget: 2 },
+    mutate: {
+      decisions: {
+        remainingMs: (barrier, confirmed, now) => {
+          const registered = barrier.registered.map((one) => ({ ...one, generation: barrier.generation }))
+          return protocol.remainingMs({ ...barrier, registered }, confirmed, now)
+        }
       }
     }
   },

@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto'
+
 /** One possible next state, in words for whoever reads a counter-example. A fault costs something: nothing recovers by one. */
 export type Step<State> = (says: string, next: State, isFault?: boolean) => void
 
@@ -143,7 +145,7 @@ class Numbers {
   }
 }
 
-/** @returns a function that spells a state, a byte for each word or small number, so that equal states are spelled alike */
+/** @returns a function that spells a state, a byte for each word or small number, and gives a digest of that: alike for equal states only */
 function encoder(): (state: unknown) => string {
   const bytes = Buffer.alloc(4096)
   const words = new Map<string, number>()
@@ -171,6 +173,6 @@ function encoder(): (state: unknown) => string {
   return (state) => {
     length = 0
     write(state)
-    return bytes.toString('latin1', 0, length)
+    return hash('md5', bytes.subarray(0, length), 'binary')
   }
 }

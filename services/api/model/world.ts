@@ -58,6 +58,8 @@ export interface World {
   /** A replica that starts while the others run. */
   joins: boolean
   revocations: number
+  /** Whether one of them begins when the one before has been acknowledged; else whenever. */
+  inTurn: boolean
   /** Whether the first of them is over, and everybody knows of it. */
   hasPast: boolean
   /** A lease, and the longest that can be configured, which is 1000 ms: this says how fine the ticks are. */
@@ -460,7 +462,8 @@ function logouts(world: World, state: State, go: Go, fail: Go): void {
     const becomes = (next: Logout): { logouts: Logout[] } => ({ logouts: state.logouts.with(r, next) })
     if (logout.at === 'not begun') {
       // The tokens are alike: let the first be the first to go.
-      if (r > 0 && state.logouts[r - 1]!.at === 'not begun') continue
+      if (r > 0 && (world.inTurn ? !isAcknowledged(state.logouts[r - 1]!) : state.logouts[r - 1]!.at === 'not begun'))
+        continue
       if (world.order.commitsBeforeAppending) {
         go(`the logout of ${token(r)} is committed in Postgres`, {
           ...becomes({ at: 'begun' }),
