@@ -22,9 +22,6 @@ const prometheus = findBinary('prometheus')
 const promtool = findBinary('promtool')
 const skip = prometheus === undefined || promtool === undefined ? 'prometheus and promtool are not on the PATH' : false
 
-/** Metrics of the key ring, which an api without key rings that reload has not. */
-const MAY_BE_ABSENT = ['jwt_key_info', 'jwt_key_ring_reload_failures_total']
-
 interface Panel {
   title: string
   type: string
@@ -232,10 +229,7 @@ t.test('a running cluster, watched by Prometheus', { skip }, async (t) => {
 
   t.test('deploy/README.md lists all of our metrics, and no others', async (t) => {
     const listed = [...read('README.md').matchAll(/^\| `(\w+)/gm)].map(([, name]) => name!)
-    t.strictSame(
-      listed.filter((name) => !MAY_BE_ABSENT.includes(name)).sort(),
-      own.filter((name) => !MAY_BE_ABSENT.includes(name)).sort()
-    )
+    t.strictSame(listed.sort(), own.sort())
   })
 
   t.test('both are scraped, with what they say of themselves', async (t) => {
@@ -258,14 +252,11 @@ t.test('a running cluster, watched by Prometheus', { skip }, async (t) => {
       for (const { expr } of targets) {
         for (const name of metricsIn(expr)) {
           const known = ['up', 'ALERTS', ...names].includes(name.replace(/_(bucket|sum|count)$/, ''))
-          t.ok(known || MAY_BE_ABSENT.includes(name), `${name} is there`)
+          t.ok(known, `${name} is there`)
         }
         const { result } = await query(expr)
-        // Nothing is to be acted on; and no key ring reloads where none can.
-        const mayBeEmpty =
-          title === 'What must be acted on?' ||
-          metricsIn(expr).some((name) => !names.includes(name) && MAY_BE_ABSENT.includes(name))
-        t.ok(result.length > 0 || mayBeEmpty, `${title} ${expr}`)
+        // Nothing is to be acted on.
+        t.ok(result.length > 0 || title === 'What must be acted on?', `${title} ${expr}`)
         t.notOk(
           result.some(({ value }) => value[1] === 'NaN' && !title.startsWith('Which routes')),
           `${title}: numbers`
@@ -290,7 +281,7 @@ t.test('a running cluster, watched by Prometheus', { skip }, async (t) => {
       t.equal(state, 'inactive', name)
       for (const metric of metricsIn(expr)) {
         const known = ['up', ...names].includes(metric.replace(/_(bucket|sum|count)$/, ''))
-        t.ok(known || MAY_BE_ABSENT.includes(metric), `${name}: ${metric} is there`)
+        t.ok(known, `${name}: ${metric} is there`)
       }
       await query(expr)
     }

@@ -14,7 +14,14 @@ const destination = pino.destination({ dest: 1, sync: false })
 const app = await buildApp(config, {
   level: config.logLevel,
   base: { replica: config.replicaName },
-  redact: ['req.headers.authorization', 'req.headers.cookie', 'err.command', 'err.cause.command'],
+  redact: [
+    'req.headers.authorization',
+    'req.headers.cookie',
+    'err.command',
+    'err.cause.command',
+    'err.client',
+    'err.cause.client'
+  ],
   stream: destination
 }).catch((error: unknown) => {
   console.error(`one-secret cannot start: ${(error as Error).message}`)
