@@ -11,7 +11,6 @@ const plain: World = {
   hasPast: false,
   leaseTicks: 1,
   maxLeaseTicks: 1,
-  marginTicks: 0,
   page: 9,
   inSteps: false,
   faults: [],
@@ -36,12 +35,7 @@ export const worlds: Record<string, World> = {
     faults: ['restarted', 'restarted in an older state'],
     budget: 1
   },
-  "Redis' clock is set, by no more than the margin": {
-    ...plain,
-    marginTicks: 1,
-    faults: ["Redis' clock set"],
-    budget: 1
-  },
+  'whoever is silent is struck off': { ...plain, revocations: 2, inTurn: true, leaseTicks: 2, maxLeaseTicks: 2 },
   'clocks are set, machines sleep': {
     ...plain,
     leaseTicks: 2,
@@ -237,9 +231,9 @@ export const mutations: Record<string, Mutation> = {
     world: { ...wiped, replicas: 1, inSteps: true, budget: 2 },
     mutate: { order: { marksRestores: false } }
   },
-  "Redis' clock is set by more than the margin": {
-    world: { ...plain, marginTicks: 0, faults: ["Redis' clock set"], budget: 1 },
-    mutate: {}
+  'whoever has registered again is struck off all the same': {
+    world: { ...plain, revocations: 2, inTurn: true, leaseTicks: 2, maxLeaseTicks: 2 },
+    mutate: { order: { strikesTheSilentOnly: false } }
   }
 }
 

@@ -28,7 +28,8 @@ export const order = {
   appliesEveryEntry: true,
   loadsBeforeFollowing: true,
   loadsAfterReconnecting: true,
-  marksRestores: true
+  marksRestores: true,
+  strikesTheSilentOnly: true
 }
 
 export type Fault =
@@ -50,8 +51,6 @@ export type Fault =
   | 'clock set'
   /** A replica's monotonic clock stands still for a tick. */
   | 'asleep'
-  /** Redis' clock is set forward, by a tick. */
-  | "Redis' clock set"
 
 export interface World {
   replicas: number
@@ -65,8 +64,6 @@ export interface World {
   /** A lease, and the longest that can be configured, which is 1000 ms: this says how fine the ticks are. */
   leaseTicks: number
   maxLeaseTicks: number
-  /** How much longer than a lease a registration lives. */
-  marginTicks: number
   /** How many entries a read returns at the most. */
   page: number
   /** Whether what nobody else can see half done, a restore and a load after the last fault, is done in many steps all the same. */
@@ -99,11 +96,6 @@ interface View {
   cursor: number
 }
 
-interface Registration extends View {
-  /** Ticks until it is struck off. */
-  left: number
-}
-
 interface Redis {
   /** Which of its processes it is, and what it says it holds; 0: nothing. */
   server: number
@@ -115,7 +107,9 @@ interface Redis {
   keys: Bits
   /** Whose restores are under way. */
   marks: Bits
-  registry: readonly (Registration | null)[]
+  registry: readonly (View | null)[]
+  /** Who is registered still as he was when somebody appended who has waited for him in vain: to be struck off, some time. */
+  strikes: Bits
 }
 
 /** How long ago something was by the monotonic clock of a replica, and how much longer ago by its wall clock. */
@@ -185,6 +179,8 @@ interface Appended {
   target: number
   generation: number
   registered: readonly Registered[]
+  /** Who of them has registered since. */
+  again: Bits
 }
 
 interface Registered extends View {
@@ -238,7 +234,8 @@ export function initial(world: World): State {
     log: world.hasPast ? [{ id: last, revocation: 0, by: 0 }] : [],
     keys: past,
     marks: 0,
-    registry: all.map(() => null)
+    registry: all.map(() => null),
+    strikes: 0
   }
   const running: Replica = {
     set: past,
@@ -280,6 +277,11 @@ export function steps(world: World, state: State, step: Step<State>): void {
   })
 
   go('a tick passes', pass(world, state))
+  for (const i of replicas.keys()) {
+    if (!has(redis.strikes, i)) continue
+    const struck = { ...redis, registry: redis.registry.with(i, null), strikes: redis.strikes & ~bit(i) }
+    go(`Redis strikes ${name(i)} off, which was silent`, { redis: struck })
+  }
   logouts(world, state, go, (says, changes) => mayFail('no reply') && fail(says, changes))
   for (const [i, replica] of replicas.entries()) {
     if (replica.follower.at === 'not started') {
@@ -299,8 +301,7 @@ export function steps(world: World, state: State, step: Step<State>): void {
       )
     }
     if (late !== null) {
-      const registry = register(world, redis, i, late)
-      const done = late.server === redis.server ? { redis: { ...redis, registry } } : {}
+      const done = late.server === redis.server ? register(state, i, late) : {}
       go(`Redis carries out a registration of ${name(i)} from before`, { ...changed(i, { late: null }), ...done })
     }
     // A connection that is cut may still bring what Redis had sent: until its end is noticed, which is this step.
@@ -335,7 +336,7 @@ export function steps(world: World, state: State, step: Step<State>): void {
 
   const lose = (says: string, lost: Redis): void => fail(says, { redis: lost, replicas: cutOff(state, lost) })
   const nobody = redis.registry.map(() => null)
-  const nothing = { ...redis, generation: 0, log: [], keys: 0, marks: 0, registry: nobody }
+  const nothing = { ...redis, generation: 0, log: [], keys: 0, marks: 0, registry: nobody, strikes: 0 }
   const server = redis.server + 1
   if (mayFail('wiped')) {
     lose('Redis is wiped', nothing)
@@ -351,16 +352,13 @@ export function steps(world: World, state: State, step: Step<State>): void {
       const log = redis.log.slice(0, kept)
       const lastId = log.at(-1)?.id ?? 0
       const keys = log.reduce((keys, { revocation }) => keys | bit(revocation), 0)
-      const older = { ...redis, server, log, keys, registry: nobody }
+      const older = { ...redis, server, log, keys, registry: nobody, strikes: 0 }
       const says = `Redis restarts in an older state: without its last ${redis.log.length - kept}`
       lose(says, older)
       lose(`${says}, and its clock is behind`, { ...older, lastId })
       const registry = redis.registry.map((one) => one && { ...one, cursor: Math.min(one.cursor, lastId) })
       lose(`${says}, its clock is behind, and it knows the replicas`, { ...older, lastId, registry })
     }
-  }
-  if (mayFail("Redis' clock set")) {
-    fail('the clock of Redis is set forward by a tick', { redis: { ...redis, registry: shortened(redis.registry) } })
   }
 }
 
@@ -385,14 +383,13 @@ function cutOff({ redis, replicas, logouts }: State, lost: Redis): Replica[] {
 type Go = (says: string, changes: Partial<State>) => void
 
 /** A tick passes, though not for the monotonic clock of a machine that sleeps. */
-function pass(world: World, { redis, replicas, logouts }: State, asleep?: number): Partial<State> {
+function pass(world: World, { replicas, logouts }: State, asleep?: number): Partial<State> {
   const older = ({ ticks, drift }: Age, i: number): Age =>
     // What is as old as a lease will never be one again.
     i === asleep
       ? { ticks, drift: ticks < world.leaseTicks ? drift + 1 : 0 }
       : { ticks: Math.min(ticks + 1, world.leaseTicks), drift: ticks + 1 < world.leaseTicks ? drift : 0 }
   return {
-    redis: { ...redis, registry: shortened(redis.registry) },
     replicas: replicas.map((replica, i) => {
       const { follower, seen } = replica
       let { lease } = replica
@@ -420,14 +417,14 @@ function drifted(replica: Replica, by: number): Replica {
   }
 }
 
-/** A registration whose time is up is none: an append strikes it off. */
-const shortened = (registry: Redis['registry']): Redis['registry'] =>
-  registry.map((one) => (one === null || one.left === 1 ? null : { ...one, left: one.left - 1 }))
-
 const justSeen = ({ generation }: Redis): Replica['seen'] => ({ generation, ticks: 0 })
 
-function register({ leaseTicks, marginTicks }: World, { registry }: Redis, i: number, view: View): Redis['registry'] {
-  return registry.with(i, { ...view, left: leaseTicks + marginTicks })
+/** No registration is like another, so whoever saw the one before knows by this one that it is another. */
+function register({ redis, logouts }: State, i: number, view: View): { redis: Redis; logouts: Logout[] } {
+  return {
+    redis: { ...redis, registry: redis.registry.with(i, view), strikes: redis.strikes & ~bit(i) },
+    logouts: logouts.map((one) => ('again' in one ? { ...one, again: one.again | bit(i) } : one))
+  }
 }
 
 /** A round that has just been sent. */
@@ -486,7 +483,7 @@ function logouts(world: World, state: State, go: Go, fail: Go): void {
             ? []
             : [{ server: one.server, generation: one.generation, cursor: one.cursor, replica: i }]
         })
-        const reply = { by, target, generation, registered }
+        const reply = { by, target, generation, registered, again: 0 }
         const says = `Redis appends ${token(r)} for ${name(by)}`
         // Where nothing is gained by a reply that takes longer, it is heard at once.
         if (isBelieved(world, replica, generation)) {
@@ -497,11 +494,11 @@ function logouts(world: World, state: State, go: Go, fail: Go): void {
         } else go(says, { ...becomes({ at: 'appended', ...reply }), redis: appended })
       }
     } else if (logout.at === 'appended') {
-      const { by, target, generation, registered } = logout
+      const { by, target, generation, registered, again } = logout
       const replica = replicas[by]!
       const believed = isBelieved(world, replica, generation)
       const says = `${name(by)} hears of it, and waits for ${believed ? names(registered) : 'the longest lease'}`
-      go(says, becomes({ at: 'waiting', by, target, generation, registered, believed, ticks: 0 }))
+      go(says, becomes({ at: 'waiting', by, target, generation, registered, again, believed, ticks: 0 }))
     }
     if (logout.at === 'appended' || logout.at === 'waiting') {
       fail(`the client has no answer to the logout of ${token(r)}, and repeats it`, becomes({ at: 'begun' }))
@@ -525,7 +522,7 @@ const knowsOfNone = ({ confirmed }: Replica): boolean => confirmed.every((one) =
  * make no difference any more, so that states that are alike are counted once.
  */
 function acknowledge(world: World, says: string, state: State): [says: string, state: State] {
-  let { logouts, replicas } = state
+  let { redis, logouts, replicas } = state
   for (const [r, logout] of logouts.entries()) {
     if (logout.at !== 'waiting') continue
     const { by, target, generation, believed, ticks } = logout
@@ -537,22 +534,35 @@ function acknowledge(world: World, says: string, state: State): [says: string, s
       registered: logout.registered.map((one) => ({
         ...spelled(one),
         member: String(one.replica),
-        leaseMs: leaseMs(world)
+        leaseMs: leaseMs(world),
+        round: 0
       }))
     }
-    const { confirmed } = replicas[by]!
+    const { confirmed, mainServer } = replicas[by]!
+    const isConnected = mainServer === redis.server
     const confirmedBy = (member: string): protocol.View | undefined => {
-      const view = confirmed[Number(member)]
-      return view ? spelled(view) : undefined
+      const i = Number(member)
+      // What it has confirmed; and the registry may be asked at any moment.
+      const views = [confirmed[i], isConnected ? redis.registry[i] : null].flatMap((one) => (one ? [spelled(one)] : []))
+      const one = barrier.registered.find((registered) => registered.member === member)!
+      return views.find((view) => protocol.hasApplied(barrier, one, view)) ?? views[0]
     }
     if (world.decisions.remainingMs(barrier, confirmedBy, 0) > 0) continue
     says += `; ${name(by)} acknowledges the logout of ${token(r)}`
     logouts = logouts.with(r, { at: 'acknowledged' })
+    if (!isConnected) continue
+    for (const { member } of protocol.silent(barrier, confirmedBy)) {
+      const isSame = !world.order.strikesTheSilentOnly || !has(logout.again, Number(member))
+      if (isSame && redis.registry[Number(member)]) redis = { ...redis, strikes: redis.strikes | bit(Number(member)) }
+    }
   }
   if (logouts.every(isAcknowledged) && !replicas.every(knowsOfNone)) {
     replicas = replicas.map((one) => ({ ...one, confirmed: one.confirmed.map(() => null) }))
   }
-  return [says, logouts === state.logouts && replicas === state.replicas ? state : { ...state, logouts, replicas }]
+  return [
+    says,
+    logouts === state.logouts && replicas === state.replicas ? state : { ...state, redis, logouts, replicas }
+  ]
 }
 
 /** What follower.ts does: load, then rounds of registration, read and check. */
@@ -652,20 +662,20 @@ function carryOut(
   round: Round,
   says = ''
 ): [says: string, changes: Partial<State>] {
-  const { redis, replicas } = state
+  const { replicas } = state
   const replica = replicas[i]!
   const view = replica.view!
   const commands = ['registers', 'reads', 'checks']
   if (!world.order.registersBeforeReading) commands.splice(0, 2, 'reads', 'registers')
   if (!world.order.checksAfterReading) commands.splice(1, 2, 'checks', 'reads')
 
-  let { registry } = redis
+  let { redis, logouts } = state
   const becomes = { ...round }
   const settled = redis.generation > 0 && (state.faults === 0 || !world.faults.some((fault) => LOSSES.includes(fault)))
   do {
     const command = commands[becomes.done++]
     if (command === 'registers') {
-      registry = register(world, redis, i, view)
+      ;({ redis, logouts } = register({ ...state, redis, logouts }, i, view))
       says += `Redis registers ${name(i)}`
     } else if (command === 'reads') {
       becomes.page = redis.log.filter(({ id }) => id > view.cursor).slice(0, world.page)
@@ -677,7 +687,7 @@ function carryOut(
     }
   } while (commands[becomes.done] === 'checks' && settled)
   const follower = becomes.done < 3 ? becomes : judged(world, view, becomes)
-  return [says, { redis: { ...redis, registry }, replicas: replicas.with(i, { ...replica, follower }) }]
+  return [says, { redis, logouts, replicas: replicas.with(i, { ...replica, follower }) }]
 }
 
 /** What a replica will make of the reply to a round, when it hears it. */

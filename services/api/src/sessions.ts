@@ -1,7 +1,7 @@
 import type { PostgresDb } from '@fastify/postgres'
 import type { ClientBase } from 'pg'
-import { recordRevocations } from './denylist/records.js'
-import { revocationOfSession, type Revocation } from './denylist/denylist.js'
+import type { Revocation } from './denylist/denylist.js'
+import { endAndRecord } from './denylist/records.js'
 import { CredentialsInvalid, SessionLimitReached } from './errors.js'
 import type { RefreshGrant } from './refresh-tokens.js'
 import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './tokens.js'
@@ -108,40 +108,41 @@ export async function rotateSession(
  *
  * @returns what has to be published, or undefined where the grant is not an old one, or the session had ended otherwise
  */
-export function endReusedSession(pg: Postgres, { sid, generation }: RefreshGrant): Promise<Revocation[] | undefined> {
-  return transact(pg, async (client) => {
-    const { rows } = await client.query<EndedSession>(
-      `UPDATE sessions SET ended_at = coalesce(ended_at, now()), reused = true
-       WHERE id = $1 AND generation > $2 AND expires_at > now() AND (ended_at IS NULL OR reused)
-       RETURNING id, ended_at AS "endedAt"`,
-      [sid, generation]
-    )
-    return rows.length > 0 ? recordEnded(client, rows) : undefined
+export async function endReusedSession(
+  pg: Client,
+  { sid, generation }: RefreshGrant
+): Promise<Revocation[] | undefined> {
+  const revocations = await endAndRecord(pg, {
+    text: `UPDATE sessions SET ended_at = coalesce(ended_at, now()), reused = true
+      WHERE id = $1 AND generation > $2 AND expires_at > now() AND (ended_at IS NULL OR reused)`,
+    values: [sid, generation]
   })
+  return revocations.length > 0 ? revocations : undefined
 }
 
 /**
- * Ends a session and records what that revokes, in one transaction. A refresh of the same session either came first,
+ * Ends a session and records what that revokes. A refresh of the same session either came first,
  * and its access token is revoked with the session, or waits for the row and finds that the session has ended.
  * Safe to repeat, and then revokes the same.
  *
- * @param revocations what is to be revoked beside the session
+ * @param others what is to be revoked beside the session
  * @returns what has to be published, or undefined where the user has no such session
  */
-export function endSession(
-  pg: Postgres,
+export async function endSession(
+  pg: Client,
   userId: string,
   sid: string,
-  revocations: readonly Revocation[] = []
+  others: readonly Revocation[] = []
 ): Promise<Revocation[] | undefined> {
-  return transact(pg, async (client) => {
-    const { rows } = await client.query<EndedSession>(
-      `UPDATE sessions SET ended_at = coalesce(ended_at, now()) WHERE id = $1 AND user_id = $2
-       RETURNING id, ended_at AS "endedAt"`,
-      [sid, userId]
-    )
-    return rows.length > 0 ? recordEnded(client, rows, revocations) : undefined
-  })
+  const revocations = await endAndRecord(
+    pg,
+    {
+      text: 'UPDATE sessions SET ended_at = coalesce(ended_at, now()) WHERE id = $1 AND user_id = $2',
+      values: [sid, userId]
+    },
+    others
+  )
+  return revocations.length > 0 ? revocations : undefined
 }
 
 /**
@@ -183,30 +184,13 @@ export function changePassword(
  * Ends the sessions of a user whose row is locked. Those that ended a while ago are named again for as long as their
  * access tokens may be alive: whoever ended them may have failed to publish it. So this too is safe to repeat.
  */
-async function endSessionsExcept(client: Client, userId: string, kept: readonly string[]): Promise<Revocation[]> {
-  const { rows } = await client.query<EndedSession>(
-    `UPDATE sessions SET ended_at = coalesce(ended_at, now())
-     WHERE user_id = $1 AND id <> ALL ($2::uuid[])
-       AND coalesce(ended_at, expires_at) > now() - make_interval(secs => $3)
-     RETURNING id, ended_at AS "endedAt"`,
-    [userId, kept, MAX_ACCESS_TOKEN_TTL_SECONDS]
-  )
-  return recordEnded(client, rows)
-}
-
-interface EndedSession {
-  id: string
-  endedAt: Date
-}
-
-async function recordEnded(
-  client: Client,
-  sessions: readonly EndedSession[],
-  others: readonly Revocation[] = []
-): Promise<Revocation[]> {
-  const revocations = [...others, ...sessions.map(({ id, endedAt }) => revocationOfSession(id, endedAt))]
-  await recordRevocations(client, revocations)
-  return revocations
+function endSessionsExcept(client: Client, userId: string, kept: readonly string[]): Promise<Revocation[]> {
+  return endAndRecord(client, {
+    text: `UPDATE sessions SET ended_at = coalesce(ended_at, now())
+      WHERE user_id = $1 AND id <> ALL ($2::uuid[])
+        AND coalesce(ended_at, expires_at) > now() - make_interval(secs => $3)`,
+    values: [userId, kept, MAX_ACCESS_TOKEN_TTL_SECONDS]
+  })
 }
 
 export interface Session {

@@ -6,9 +6,9 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { append, GENERATION } from '../src/denylist/append.js'
 import { createBarriers } from '../src/denylist/barrier.js'
-import { serverOf } from '../src/denylist/follower.js'
+import { serverOf } from '../src/denylist/look-up.js'
 import { MAX_LEASE_MS, type View } from '../src/denylist/protocol.js'
-import { confirmationsOf, newMember, registerArguments, spellView } from '../src/denylist/registry.js'
+import { confirmationsOf, newMember, REGISTRY, spellRegistration, spellView } from '../src/denylist/registry.js'
 
 const LEASE_MS = 500
 
@@ -33,7 +33,9 @@ t.test('a barrier', async (t) => {
     // Until whatever lease there may have been elsewhere has ended.
     await sleep(MAX_LEASE_MS * 1.02)
   }
-  const register = (view: View) => redis.eval(...registerArguments(other, LEASE_MS, view))
+  let round = 0
+  const register = (view: View) =>
+    redis.hset(REGISTRY, other, spellRegistration({ leaseMs: LEASE_MS, round: round++, ...view }))
   const publish = async () => {
     const revocation = { kind: 'jti' as const, id: randomUUID(), expiresAt: new Date(Date.now() + 60_000) }
     const appended = await append(redis, GENERATION, [revocation], { by: appender })
@@ -82,4 +84,37 @@ t.test('a barrier', async (t) => {
     t.strictSame(acknowledgedBy, ['b'])
     t.ok(waitedMs < LEASE_MS, `${waitedMs} ms`)
   })
+
+  await t.test(
+    'is over without a confirmation, once whoever is registered has registered with the entry',
+    async (t) => {
+      const view = { server: process, generation: 'second' }
+      await register({ ...view, cursor: '0-0' })
+      const { appended, passed } = await publish()
+      await register({ ...view, cursor: appended.lastId })
+      const { acknowledgedBy, waitedMs } = await passed
+      t.strictSame(acknowledgedBy, ['b'])
+      t.ok(waitedMs < LEASE_MS / 2, `${waitedMs} ms`)
+    }
+  )
+
+  await t.test(
+    'strikes off whoever has been silent for the whole of it, and nobody who has registered again',
+    async (t) => {
+      const view = { server: process, generation: 'second', cursor: '0-0' }
+      await register(view)
+      const first = await (await publish()).passed
+      t.ok(first.waitedMs >= LEASE_MS, `${first.waitedMs} ms`)
+      const second = await (await publish()).passed
+      t.ok(second.waitedMs < LEASE_MS, `${second.waitedMs} ms: nobody is waited for`)
+      t.equal(await redis.hexists(REGISTRY, other), 0)
+
+      await register(view)
+      const { passed } = await publish()
+      await register(view)
+      await passed
+      await sleep(50)
+      t.equal(await redis.hexists(REGISTRY, other), 1)
+    }
+  )
 })

@@ -133,8 +133,13 @@ export async function logIn(app: FastifyInstance, username?: string, options: ob
 }
 
 /** What a token says, whether or not it is any good. */
-export const claimsOf = (token: string): { jti: string; sid: string; sub: string } =>
-  JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as { jti: string; sid: string; sub: string }
+export const claimsOf = (token: string): { jti: string; sid: string; sub: string; exp: number } =>
+  JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as {
+    jti: string
+    sid: string
+    sub: string
+    exp: number
+  }
 
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
 

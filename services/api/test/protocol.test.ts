@@ -9,6 +9,7 @@ import {
   judgeRead,
   MAX_LEASE_MS,
   remainingMs,
+  silent,
   type Lease,
   type Moment,
   type Registered
@@ -67,9 +68,9 @@ t.test('a direct look-up', async (t) => {
 t.test('a barrier', async (t) => {
   const log = { server: 's', generation: 'g' }
   const registered: Registered[] = [
-    { member: 'a#1', leaseMs: 250, ...log, cursor: '9-0' },
-    { member: 'b#2', leaseMs: 100, ...log, cursor: '9-0' },
-    { member: 'c#3', leaseMs: 500, ...log, cursor: '10-0' }
+    { member: 'a#1', leaseMs: 250, round: 7, ...log, cursor: '9-0' },
+    { member: 'b#2', leaseMs: 100, round: 0, ...log, cursor: '9-0' },
+    { member: 'c#3', leaseMs: 500, round: 9, ...log, cursor: '10-0' }
   ]
   const barrier = { appendedAt: 1000, target: '10-0', generation: 'g', registered, believed: true }
   const nobody = (): undefined => undefined
@@ -99,6 +100,11 @@ t.test('a barrier', async (t) => {
   )
   t.equal(Math.round(boundOf(unbelieved)), MAX_LEASE_MS * 1.01)
   t.equal(remainingMs({ ...barrier, registered: [] }, nobody, 1000), 0)
+  t.strictSame(
+    silent(barrier, (member) => (member === 'a#1' ? { ...log, cursor: '10-0' } : undefined)),
+    [registered[1]],
+    'who has neither confirmed it nor had it'
+  )
 })
 
 t.test('the registry is believed once every lease from before has ended', async (t) => {

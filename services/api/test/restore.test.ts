@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
+import { findBinary, startRedis } from '@one-secret/local'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import t from 'tap'
 import { append, GENERATION, keyOf } from '../src/denylist/append.js'
 import { revocationOfSession, type Revocation } from '../src/denylist/denylist.js'
-import { createDirectDenylist } from '../src/denylist/direct.js'
-import { recordRevocations } from '../src/denylist/records.js'
 import { createRestore } from '../src/denylist/restore.js'
-import { buildReplica, logIn, logOut, present, signUp, startBackends, type TokenResponse } from './harness.js'
+import { endSession } from '../src/sessions.js'
+import { buildReplica, claimsOf, logIn, logOut, present, signUp, startBackends, type TokenResponse } from './harness.js'
 
 const { env } = await startBackends(t)
 const replicas = await Promise.all(
@@ -18,6 +18,17 @@ const { redis, pg } = a
 
 const sessions = (count: number): Revocation[] =>
   Array.from({ length: count }, () => revocationOfSession(randomUUID(), new Date()))
+
+/** As sessions that ended have left it. */
+const record = (revocations: Revocation[]) =>
+  pg.query(
+    'INSERT INTO revocations (kind, id, expires_at) SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])',
+    [
+      revocations.map(({ kind }) => kind),
+      revocations.map(({ id }) => id),
+      revocations.map(({ expiresAt }) => expiresAt)
+    ]
+  )
 
 const missing = async (revocations: Revocation[]): Promise<number> =>
   revocations.length - (await redis.exists(revocations.map(keyOf)))
@@ -60,13 +71,16 @@ t.test('logouts while Redis is wiped again and again: each that is acknowledged 
   }
   const wiping = wipe()
   const answers: number[] = []
-  for (const [i, { access_token }] of tokens.entries()) {
-    let status: number
-    do {
-      status = (await logOut(replicas[i % 3]!, access_token)).statusCode
-      answers.push(status)
-    } while (status === 503)
-  }
+  // At once, for each waits until whoever may have been registered in what was lost has no lease any more.
+  await Promise.all(
+    tokens.map(async ({ access_token }, i) => {
+      let status: number
+      do {
+        status = (await logOut(replicas[i % 3]!, access_token)).statusCode
+        answers.push(status)
+      } while (status === 503)
+    })
+  )
   done = true
   await wiping
   t.ok(
@@ -84,7 +98,7 @@ t.test('logouts while Redis is wiped again and again: each that is acknowledged 
 t.test('every page of the record is restored, and what has expired is not', async (t) => {
   const live = sessions(1234)
   const expired = sessions(5).map((one) => ({ ...one, expiresAt: new Date(Date.now() - 1000) }))
-  await recordRevocations(pg.pool, [...live, ...expired])
+  await record([...live, ...expired])
   await redis.flushall()
   await createRestore(pg.pool, redis, pino({ level: 'silent' }))()
   t.equal(await redis.exists(GENERATION), 1)
@@ -94,7 +108,7 @@ t.test('every page of the record is restored, and what has expired is not', asyn
 
 t.test('a wipe in the middle of a restore begins it anew', async (t) => {
   const live = sessions(1500)
-  await recordRevocations(pg.pool, live)
+  await record(live)
   await redis.flushall()
   let pages = 0
   const pool = {
@@ -111,7 +125,7 @@ t.test('a wipe in the middle of a restore begins it anew', async (t) => {
 
 t.test('a wipe after the last page, before the restore is complete, begins it anew', async (t) => {
   const live = sessions(3)
-  await recordRevocations(pg.pool, live)
+  await record(live)
   await redis.flushall()
   let completions = 0
   const wipedAtTheEnd = new Proxy(redis, {
@@ -131,20 +145,22 @@ t.test('a wipe after the last page, before the restore is complete, begins it an
 
 t.test('a revocation that finds Redis wiped fills it first, and is then final', async (t) => {
   const [earlier, now] = sessions(2) as [Revocation, Revocation]
-  await recordRevocations(pg.pool, [earlier])
+  await record([earlier])
   await redis.flushall()
-  const denylist = createDirectDenylist(redis, createRestore(pg.pool, redis, pino({ level: 'silent' })))
-  t.match(await denylist.publish([now]), { revoked: [{ kind: 'sid', id: now.id }] })
+  t.match(await a.denylist.publish([now]), { revoked: [{ kind: 'sid', id: now.id }] })
   t.equal(await missing([earlier, now]), 0)
 })
 
 t.test('recorded twice, a revocation lasts as long as the longer of the two', async (t) => {
-  const [one] = sessions(1) as [Revocation]
-  const sooner = new Date(one.expiresAt.getTime() - 60_000)
-  await recordRevocations(pg.pool, [one])
-  await recordRevocations(pg.pool, [{ ...one, expiresAt: sooner }])
-  const { rows } = await pg.query<{ at: Date }>('SELECT expires_at AS at FROM revocations WHERE id = $1', [one.id])
-  t.equal(rows[0]?.at.getTime(), one.expiresAt.getTime())
+  const { username } = await signUp(a)
+  const { access_token } = await logIn(a, username)
+  const { sub, sid, jti, exp } = claimsOf(access_token)
+  for (const later of [200, 140]) {
+    const revoked = { kind: 'jti' as const, id: jti, expiresAt: new Date((exp + later) * 1000) }
+    const recorded = await endSession(pg, sub, sid, [revoked])
+    t.equal(recorded?.find(({ kind }) => kind === 'jti')?.expiresAt.getTime(), (exp + 200) * 1000)
+  }
+  t.equal(await endSession(pg, randomUUID(), sid), undefined, 'another one has no such session')
 })
 
 t.test('Postgres is down: the restore fails, says so, and nothing is taken for complete', async (t) => {
@@ -157,3 +173,36 @@ t.test('Postgres is down: the restore fails, says so, and nothing is taken for c
   t.equal(await redis.exists(GENERATION), 0)
   t.equal(await append(redis, GENERATION, sessions(1)), undefined)
 })
+
+const withoutBinary = findBinary('redis-server') === undefined && 'redis-server is not on the PATH'
+
+t.test(
+  'Redis comes back without what it had acknowledged: it counts once it has been given it again',
+  { skip: withoutBinary },
+  async (t) => {
+    const dir = t.testdir()
+    const first = await startRedis({ kind: 'binary', dir })
+    const d = await buildReplica(t, { ...env, REDIS_URL: first.url, REPLICA_NAME: 'd', REVOCATION_MODE: 'direct' })
+    const { username } = await signUp(d)
+    const [live, revoked]: TokenResponse[] = [await logIn(d, username), await logIn(d, username)]
+    t.equal((await logOut(d, revoked!.access_token)).statusCode, 200)
+    const generation = await d.redis.get(GENERATION)
+    await d.redis.del([...(await d.redis.keys('denylist:jti:*')), ...(await d.redis.keys('denylist:sid:*'))])
+    await first.stop()
+    const again = await startRedis({ kind: 'binary', dir, port: Number(new URL(first.url).port) })
+    t.teardown(() => again.stop())
+
+    const answers = new Set<string>()
+    let ready = false
+    while (!ready) {
+      const { status, code } = await present(d, revoked!.access_token)
+      answers.add(`${status} ${code}`)
+      ready = (await present(d, live!.access_token)).status === 200
+    }
+    t.strictSame(
+      [...answers].filter((answer) => answer !== '503 REVOCATION_UNKNOWN'),
+      ['401 TOKEN_REVOKED']
+    )
+    t.equal(await d.redis.get(GENERATION), generation, 'it says that it has everything, as before')
+  }
+)

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Revocation } from './denylist.js'
 import type { Registered } from './protocol.js'
-import { parseView, REGISTRY } from './registry.js'
+import { parseRegistration, REGISTRY } from './registry.js'
 
 /** The log of revocations, oldest first: what a replica that keeps its own copy follows. */
 export const LOG = 'denylist:log'
@@ -21,8 +21,8 @@ export const keyOf = ({ kind, id }: Pick<Revocation, 'kind' | 'id'>): string => 
  * ids; entries are kept for an hour, more than any token and any revocation lives.
  *
  * KEYS: the guard, the log, the registry, then a key for each revocation. ARGV: who appends, whether the log has lost
- * them, then kind, id and expiry in milliseconds since 1970, for each. Returns nil where the guard is gone; else its value, the last id of the log, and name
- * and registration of whoever is registered. Those whose time is up are struck off.
+ * them, then kind, id and expiry in milliseconds since 1970, for each. Returns nil where the guard is gone; else its value, the last id of the log, the
+ * time in milliseconds since 1970, and name and registration of whoever is registered.
  */
 const APPEND = `
   local guard = redis.call('GET', KEYS[1])
@@ -38,24 +38,15 @@ const APPEND = `
     end
   end
   local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
-  local reply = { guard, last[1] and last[1][1] or '0-0' }
-  local registered = redis.call('HGETALL', KEYS[3])
-  for i = 1, #registered, 2 do
-    local until_ = string.match(registered[i + 1], '^%d+ (%d+)')
-    if tonumber(until_) > now then
-      reply[#reply + 1] = registered[i]
-      reply[#reply + 1] = registered[i + 1]
-    else
-      redis.call('HDEL', KEYS[3], registered[i])
-    end
-  end
-  return reply`
+  return { guard, last[1] and last[1][1] or '0-0', string.format('%.0f', now), redis.call('HGETALL', KEYS[3]) }`
 
 /** What Redis said in the step that appended. */
 export interface Appended {
   generation: string
   /** The last entry of the log: whoever has applied it has applied what was appended. */
   lastId: string
+  /** By Redis' clock, in milliseconds since 1970. */
+  at: number
   registered: Registered[]
 }
 
@@ -75,18 +66,23 @@ export async function append(
   const keys = [guard, LOG, REGISTRY, ...revocations.map(keyOf)]
   const entries = revocations.flatMap(({ kind, id, expiresAt }) => [kind, id, expiresAt.getTime()])
   const reply = (await redis.eval(APPEND, keys.length, ...keys, by, logLostThem ? 'lost' : '', ...entries)) as
-    string[] | null
+    [generation: string, lastId: string, at: string, registry: string[]] | null
   if (reply === null) return undefined
-  const [generation = '', lastId = '', ...rest] = reply
-  return { generation, lastId, registered: parseRegistered(rest) }
+  const [generation, lastId, at, registry] = reply
+  const registered: Registered[] = []
+  // Members and registrations in turn.
+  for (let i = 0; i < registry.length; i += 2) registered.push(parseRegistration(registry[i]!, registry[i + 1]!))
+  return { generation, lastId, at: Number(at), registered }
 }
 
-/** Names and registrations in turn, as `register` wrote them. */
-function parseRegistered(reply: readonly string[]): Registered[] {
-  const registered: Registered[] = []
-  for (let i = 0; i < reply.length; i += 2) {
-    const [leaseMs, , ...view] = reply[i + 1]!.split(' ')
-    registered.push({ member: reply[i]!, leaseMs: Number(leaseMs), ...parseView(view) })
-  }
-  return registered
+/**
+ * Redis leaves alone what has expired by its clock. Where that is so far ahead of this replica's that a token still counts here,
+ * nothing was appended.
+ *
+ * @throws Error
+ */
+export function requireOneTime({ at }: Appended, revocations: readonly Revocation[]): void {
+  const now = Date.now()
+  const skipped = revocations.some(({ expiresAt }) => expiresAt.getTime() > now && expiresAt.getTime() <= at)
+  if (skipped) throw new Error(`the clock of Redis is ${Math.round((at - now) / 1000)} s ahead of this one`)
 }

@@ -1,7 +1,24 @@
 import type { Redis } from 'ioredis'
 import type { Appended } from './append.js'
-import { boundOf, compareIds, hasApplied, isBelieved, remainingMs, type Sighting, type View } from './protocol.js'
-import { confirmationsOf, nameOf, parseView } from './registry.js'
+import {
+  boundOf,
+  compareIds,
+  hasApplied,
+  isBelieved,
+  remainingMs,
+  silent,
+  type Sighting,
+  type View
+} from './protocol.js'
+import {
+  confirmationsOf,
+  nameOf,
+  parseRegistration,
+  parseView,
+  REGISTRY,
+  spellRegistration,
+  STRIKE
+} from './registry.js'
 
 /** What a barrier says when it is over. */
 export interface Passed {
@@ -17,11 +34,17 @@ export interface Passed {
  */
 const PING_EVERY_MS = 1000
 
+/**
+ * When a barrier that still waits asks the registry what each has applied, in milliseconds; then after twice that, and so on.
+ * A confirmation may be lost, and nobody confirms what somebody else had appended before.
+ */
+const ASK_AFTER_MS = 5
+
 export interface Barriers {
   /** Resolves once no replica holds a lease that knows nothing of what was appended. To be called when Redis has answered. */
   pass(appended: Appended): Promise<Passed>
   /** The generation that Redis has been seen with. It counts how long: call it as soon as there is a new one. */
-  saw(generation: string): void
+  saw: (generation: string) => void
   close(): void
 }
 
@@ -41,14 +64,23 @@ export function createBarriers(redis: Redis, subscriber: Redis, member: string):
   if (subscriber.status === 'ready') subscribe()
   const pings = setInterval(() => void subscriber.ping().catch(() => undefined), PING_EVERY_MS).unref()
   subscriber.on('message', (_channel: string, message: string) => {
-    const [from = '', ...rest] = message.split(' ')
-    const view = parseView(rest)
+    const [from = '', ...view] = message.split(' ')
+    confirm(from, parseView(view))
+  })
+
+  function confirm(from: string, view: View): void {
     const before = confirmed.get(from)
     const isSameLog = before?.server === view.server && before.generation === view.generation
     if (isSameLog && compareIds(view.cursor, before.cursor) <= 0) return
     confirmed.set(from, view)
     for (const look of waiting) look()
-  })
+  }
+
+  /** Where it cannot be asked a barrier takes longer, no more. */
+  async function askRegistry(): Promise<void> {
+    const registry = await redis.hgetall(REGISTRY).catch(() => ({}))
+    for (const [from, spelled] of Object.entries(registry)) confirm(from, parseRegistration(from, spelled))
+  }
 
   function saw(generation: string): void {
     if (seen?.generation !== generation) seen = { generation, since: performance.now() }
@@ -69,7 +101,7 @@ export function createBarriers(redis: Redis, subscriber: Redis, member: string):
       const confirmedBy = (one: string): View | undefined => confirmed.get(one)
 
       await new Promise<void>((resolve) => {
-        let timer: NodeJS.Timeout | undefined
+        let [timer, askTimer]: NodeJS.Timeout[] = []
         const look = (): void => {
           clearTimeout(timer)
           const left = remainingMs(barrier, confirmedBy, performance.now())
@@ -77,12 +109,24 @@ export function createBarriers(redis: Redis, subscriber: Redis, member: string):
             timer = setTimeout(look, Math.ceil(left))
           } else {
             waiting.delete(look)
+            clearTimeout(askTimer)
             resolve()
           }
         }
+        const askAfter = (ms: number): void => {
+          askTimer = setTimeout(() => {
+            void askRegistry()
+            askAfter(2 * ms)
+          }, ms)
+        }
         waiting.add(look)
+        askAfter(ASK_AFTER_MS)
         look()
       })
+      for (const { member, ...registration } of silent(barrier, confirmedBy)) {
+        // Nobody waits for it: where it fails, the next barrier does it.
+        redis.eval(STRIKE, 1, REGISTRY, member, spellRegistration(registration)).catch(() => undefined)
+      }
 
       return {
         acknowledgedBy: registered

@@ -48,20 +48,23 @@ export interface Denylist {
  */
 const CLOCK_SKEW_SECONDS = 120
 
-const inSeconds = (epochSeconds: number): Date => new Date((epochSeconds + CLOCK_SKEW_SECONDS) * 1000)
+/**
+ * How long the end of a session is remembered. Counts on the longest life of a token that can be configured, not on the one
+ * that is: an earlier configuration may have issued.
+ */
+export const SESSION_REVOKED_SECONDS = MAX_ACCESS_TOKEN_TTL_SECONDS + CLOCK_SKEW_SECONDS
+
+const inSeconds = (epochSeconds: number): Date => new Date(epochSeconds * 1000)
 
 export const revocationOfToken = ({ jti, exp }: AccessClaims): Revocation => ({
   kind: 'jti',
   id: jti,
-  expiresAt: inSeconds(exp)
+  expiresAt: inSeconds(exp + CLOCK_SKEW_SECONDS)
 })
 
-/**
- * Of a session that ended at that moment. Counts on the longest life that can be configured, not on the one that is: an
- * earlier configuration may have issued.
- */
+/** Of a session that ended at that moment. */
 export const revocationOfSession = (sid: string, endedAt: Date): Revocation => ({
   kind: 'sid',
   id: sid,
-  expiresAt: inSeconds(endedAt.getTime() / 1000 + MAX_ACCESS_TOKEN_TTL_SECONDS)
+  expiresAt: inSeconds(endedAt.getTime() / 1000 + SESSION_REVOKED_SECONDS)
 })

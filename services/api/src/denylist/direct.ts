@@ -1,63 +1,83 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
-import { RevocationPending, RevocationUnknown } from '../errors.js'
-import { within } from '../within.js'
+import type { Pool } from 'pg'
+import { RevocationUnknown } from '../errors.js'
 import { append, GENERATION } from './append.js'
 import type { Denylist } from './denylist.js'
-import { lookUp } from './look-up.js'
-import { replicated } from './replicas-of-redis.js'
+import { createLookUps, serverOf } from './look-up.js'
+import { judgeLookUp, type View } from './protocol.js'
+import { liveRevocations } from './records.js'
 
-/** How long a revocation waits for a Redis that has lost its data to be filled again, in milliseconds. */
-const RESTORE_MS = 2000
+export interface DirectOptions {
+  redis: Redis
+  pg: Pool
+  publish: Denylist['publish']
+  /** Fills a Redis that has lost its data. */
+  restore: () => Promise<void>
+  /** Whether Redis has replicas of its own, one of which may take its place. */
+  hasReplicas: boolean
+  /** Is told which generation there is as soon as it is seen. */
+  onMet: (generation: string) => void
+  log: FastifyBaseLogger
+}
 
 /**
  * The denylist in its plain form: every replica asks Redis at every request, with one command. So a revocation is
- * final on all of them once Redis has it, and a Redis that does not answer, or has lost its data, means that nobody
+ * final on all of them once Redis has it, and a Redis that does not answer, or may have lost something, means that nobody
  * knows.
- *
- * @param restore fills Redis where it has lost its data
  */
-export function createDirectDenylist(
-  redis: Redis,
-  restore: () => Promise<void>,
-  { hasReplicas = false } = {}
-): Denylist {
-  // Nobody waits for it here: whoever comes next finds it done, or begins it again. It has logged why it failed.
-  const restoreInBackground = (): void => void restore().catch(() => undefined)
+export function createDirectDenylist(options: DirectOptions): Denylist & { load(): Promise<void> } {
+  const { redis, pg, publish, restore, hasReplicas, onMet, log } = options
+  /** The Redis that is known to have everything on record. */
+  let view: View | undefined
+
+  const lookUps = createLookUps(redis, {
+    hasReplicas,
+    onMet(server, generation) {
+      if (generation !== null) onMet(generation)
+      if (server !== view?.server || generation !== view.generation) loadInBackground()
+    }
+  })
+
+  /** Gives a process of Redis that is new to this replica what it lacks: it may have come back in an older state. */
+  async function fill(): Promise<void> {
+    const server = await serverOf(redis)
+    if (!(await redis.exists(GENERATION))) await restore()
+    let generation: string | undefined
+    for await (const page of liveRevocations(pg)) {
+      generation = (await append(redis, GENERATION, page))?.generation
+      if (generation === undefined) throw new Error('Redis has lost the denylist again')
+    }
+    generation ??= (await redis.get(GENERATION)) ?? undefined
+    if (generation === undefined) throw new Error('Redis has lost the denylist again')
+    if (server !== (await serverOf(redis))) throw new Error('Redis was replaced meanwhile')
+    view = { server, generation, cursor: '0-0' }
+    onMet(generation)
+  }
+
+  let underWay: Promise<void> | undefined
+  const load = (): Promise<void> => (underWay ??= fill().finally(() => (underWay = undefined)))
+  // Nobody waits for it here: whoever comes next finds it done, or begins it again.
+  const loadInBackground = (): void =>
+    void load().catch(({ message }: Error) =>
+      log.warn({ reason: message }, 'whether Redis lacks revocations is not known')
+    )
+
+  const isRevoked = async (token: { jti: string; sid: string }): Promise<boolean> => {
+    const answer = judgeLookUp(view, await lookUps.lookUp(token))
+    if (answer !== 'unknown') return answer
+    lookUps.meet()
+    throw Object.assign(new RevocationUnknown(), { cause: new Error('Redis may have lost revocations') })
+  }
 
   return {
-    async isRevoked(token) {
-      const { generation, found } = await lookUp(redis, token, { hasReplicas })
-      if (generation === null) {
-        restoreInBackground()
-        throw Object.assign(new RevocationUnknown(), { cause: new Error('Redis has lost the denylist') })
-      }
-      return found
-    },
-
-    async publish(revocations) {
-      const started = performance.now()
-      const write = () => append(redis, GENERATION, revocations)
-      const writeSafely = () => (hasReplicas ? replicated(redis, write) : write())
-      try {
-        if (!(await writeSafely())) {
-          await within(RESTORE_MS, restore())
-          if (!(await writeSafely())) throw new Error('Redis has lost the denylist again')
-        }
-      } catch (cause) {
-        throw Object.assign(new RevocationPending(), { cause })
-      }
-      return {
-        revoked: revocations.map(({ kind, id }) => ({ kind, id })),
-        acknowledgedBy: [],
-        waitedMs: Math.round((performance.now() - started) * 10) / 10,
-        boundMs: 0
-      }
-    },
-
-    async isReady() {
-      if ((await redis.exists(GENERATION)) === 1) return true
-      restoreInBackground()
-      return false
-    }
+    load,
+    isRevoked,
+    publish,
+    isReady: () =>
+      isRevoked({ jti: '', sid: '' }).then(
+        () => true,
+        () => false
+      )
   }
 }

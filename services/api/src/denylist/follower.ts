@@ -6,9 +6,10 @@ import type { Pool } from 'pg'
 import { append, GENERATION, LOG } from './append.js'
 import type { Revocation } from './denylist.js'
 import { Entries } from './entries.js'
+import { serverOf } from './look-up.js'
 import { haveMovedTogether, judgeRead, logSuffices, type Lease, type Moment, type View } from './protocol.js'
 import { liveRevocations, PAGE } from './records.js'
-import { confirmationsOf, registerArguments, spellView } from './registry.js'
+import { confirmationsOf, REGISTRY, spellRegistration, spellView } from './registry.js'
 
 /** How often what has expired is dropped, in milliseconds. */
 const SWEEP_EVERY_MS = 1000
@@ -62,6 +63,7 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
   const ready = new Promise<void>((resolve) => (firstLease = resolve))
   /** Whom to tell, in the next round, that what they appended has been applied. */
   const toConfirm = new Set<string>()
+  let round = 0
   /** When the expired were dropped last. */
   let clocks = now()
 
@@ -119,7 +121,7 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
     const pipeline = redis.pipeline()
     for (const by of toConfirm) pipeline.publish(confirmationsOf(by), `${member} ${spellView(current)}`)
     toConfirm.clear()
-    pipeline.eval(...registerArguments(member, leaseMs, current))
+    pipeline.hset(REGISTRY, member, spellRegistration({ leaseMs, round: round++, ...current }))
     pipeline.xread('COUNT', PAGE, 'BLOCK', blockMs, 'STREAMS', LOG, current.cursor)
     pipeline.eval(CHECK, 2, GENERATION, LOG)
     const replies = (await pipeline.exec())?.slice(-3) ?? []
@@ -211,13 +213,6 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
       redis.disconnect()
     }
   }
-}
-
-/** The process that answers: another one may have lost what the last one acknowledged. */
-export async function serverOf(redis: Redis): Promise<string> {
-  const [, server] = /^run_id:(\S+)/m.exec(await redis.info('server')) ?? []
-  if (server === undefined) throw new Error('Redis does not say which process it is (INFO server, run_id)')
-  return server
 }
 
 function parseEntry(fields: readonly string[]): { revocation: Revocation; by: string } {

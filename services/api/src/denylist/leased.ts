@@ -1,16 +1,9 @@
 import type { Redis } from 'ioredis'
-import { RevocationPending, RevocationUnknown } from '../errors.js'
-import { within } from '../within.js'
-import { append, GENERATION } from './append.js'
-import type { Barriers } from './barrier.js'
+import { RevocationUnknown } from '../errors.js'
 import type { Denylist } from './denylist.js'
-import { now, serverOf, type Follower } from './follower.js'
-import { lookUp } from './look-up.js'
-import { replicated } from './replicas-of-redis.js'
+import { now, type Follower } from './follower.js'
+import { createLookUps } from './look-up.js'
 import { holds, isYounger, judgeLookUp } from './protocol.js'
-
-/** How long a revocation waits for a Redis that has lost its data to be filled again, in milliseconds. */
-const RESTORE_MS = 2000
 
 /** A token that nobody has. */
 const NOBODY = { jti: '', sid: '' }
@@ -26,20 +19,16 @@ export interface Outage {
 export type CheckedBy = 'local' | 'direct' | 'stale' | 'refused'
 
 export interface LeasedOptions {
-  /** The connection that appends and looks up directly. */
+  /** The connection that looks up directly. */
   redis: Redis
   follower: Follower
-  barriers: Barriers
-  /** Who appends: this replica, as it is registered. */
-  member: string
-  /** Fills a Redis that has lost its data. */
-  restore: () => Promise<void>
+  publish: Denylist['publish']
   outage: Outage
   /** Whether Redis has replicas of its own, one of which may take its place. */
   hasReplicas: boolean
   onCheck: (by: CheckedBy) => void
-  /** How long a revocation has waited behind the barrier, in milliseconds. */
-  onPassed: (ms: number) => void
+  /** Is told which generation there is as soon as it is seen. */
+  onMet: (generation: string) => void
 }
 
 /**
@@ -47,34 +36,17 @@ export interface LeasedOptions {
  * revocation is acknowledged once no replica holds one that does not know of it. Without a lease Redis is asked.
  */
 export function createLeasedDenylist(options: LeasedOptions): Denylist {
-  const { redis, follower, barriers, member, restore, outage, hasReplicas, onCheck, onPassed } = options
-
-  /** The process at the other end of the connection; undefined until it has said so. */
-  let server: string | undefined
-  let connection = 0
-  const meet = async (): Promise<void> => {
-    const met = connection
-    const [name, generation] = await Promise.all([serverOf(redis), redis.get(GENERATION)])
-    // One of the two may have been sent again on another connection, and the name be that of the last process.
-    if (met !== connection) return
-    server = name
-    if (generation !== null) barriers.saw(generation)
-  }
-  // A connection that ends meanwhile is met again when the next is ready.
-  const meetAgain = (): void => void meet().catch(() => undefined)
-  redis.on('close', () => {
-    connection++
-    server = undefined
+  const { redis, follower, publish, outage, hasReplicas, onCheck, onMet } = options
+  const lookUps = createLookUps(redis, {
+    hasReplicas,
+    onMet(_server, generation) {
+      if (generation !== null) onMet(generation)
+    }
   })
-  redis.on('ready', meetAgain)
-  follower.onLoad(meetAgain)
-  if (redis.status === 'ready') meetAgain()
+  follower.onLoad(lookUps.meet)
 
   async function askRedis(token: { jti: string; sid: string }): Promise<boolean> {
-    const [asked, on] = [server, connection]
-    const found = await lookUp(redis, token, { hasReplicas })
-    // Another connection meanwhile: the command may have been sent again, and who has answered is not known.
-    const answer = judgeLookUp(follower.view, { server: on === connection ? asked : undefined, ...found })
+    const answer = judgeLookUp(follower.view, await lookUps.lookUp(token))
     if (answer !== 'unknown') return answer
     throw Object.assign(new RevocationUnknown(), { cause: new Error('this is not the Redis that was loaded') })
   }
@@ -104,28 +76,7 @@ export function createLeasedDenylist(options: LeasedOptions): Denylist {
       return isRevoked
     },
 
-    async publish(revocations) {
-      const writeOnce = () => append(redis, GENERATION, revocations, { by: member })
-      const write = () => (hasReplicas ? replicated(redis, writeOnce) : writeOnce())
-      try {
-        let appended = await write()
-        if (appended === undefined) {
-          await within(RESTORE_MS, restore())
-          appended = await write()
-          if (appended === undefined) throw new Error('Redis has lost the denylist again')
-        }
-        const { acknowledgedBy, waitedMs, boundMs } = await barriers.pass(appended)
-        onPassed(waitedMs)
-        return {
-          revoked: revocations.map(({ kind, id }) => ({ kind, id })),
-          acknowledgedBy,
-          waitedMs: Math.round(waitedMs * 10) / 10,
-          boundMs: Math.round(boundMs)
-        }
-      } catch (cause) {
-        throw Object.assign(new RevocationPending(), { cause })
-      }
-    },
+    publish,
 
     // Also without a lease, as where Redis is full: it answers, if more slowly.
     isReady: async () =>

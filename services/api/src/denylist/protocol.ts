@@ -6,9 +6,6 @@
 /** The longest lease that can be configured, in milliseconds: what a barrier waits for where it does not know better. */
 export const MAX_LEASE_MS = 1000
 
-/** So much longer than its lease a replica stays registered, in milliseconds, for Redis counts by a clock that may be stepped. */
-export const REGISTRATION_MARGIN_MS = 10_000
-
 /** How much slower than another one replica's clock may tick. */
 const CLOCK_RATE_SLACK = 0.01
 
@@ -114,6 +111,8 @@ export interface Registered extends View {
   /** Its name and, behind a `#`, which of its lives this is. */
   member: string
   leaseMs: number
+  /** Which of its registrations this is: no two are alike. */
+  round: number
 }
 
 /** What a barrier waits for. */
@@ -178,4 +177,13 @@ export function remainingMs(barrier: Barrier, confirmed: (member: string) => Vie
     if (!hasApplied(barrier, one, confirmed(one.member))) until = Math.max(until, appendedAt + withSlack(one.leaseMs))
   }
   return Math.max(0, until - now)
+}
+
+/**
+ * Whom to strike off once a barrier is over: who has let the whole of it pass in silence. If it is registered still as it was
+ * at the append, it has begun no read since, and its last lease has ended; whoever is alive registers again. So nobody
+ * has to count by Redis' clock, which may be set, and one that has died is waited for once.
+ */
+export function silent(barrier: Barrier, confirmed: (member: string) => View | undefined): Registered[] {
+  return barrier.registered.filter((one) => !hasApplied(barrier, one, confirmed(one.member)))
 }

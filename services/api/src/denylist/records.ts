@@ -1,21 +1,42 @@
 import type { ClientBase, Pool } from 'pg'
-import type { Revocation } from './denylist.js'
+import { SESSION_REVOKED_SECONDS, type Revocation } from './denylist.js'
 
-/** Writes the durable record of revocations, in the transaction that ends their session. Safe to repeat. */
-export async function recordRevocations(
+/** An UPDATE of sessions that ends them, to which `RETURNING` is added. */
+export interface Ending {
+  text: string
+  values: unknown[]
+}
+
+/**
+ * Ends sessions and writes the durable record of what that revokes, in one statement: either both have happened or neither.
+ * Safe to repeat; what is on record stays for the longer of the two times.
+ *
+ * @param others what is to be revoked beside the sessions, if there are any
+ * @returns what is on record now and has to be published; nothing where there was no session
+ */
+export async function endAndRecord(
   client: Pick<ClientBase, 'query'>,
-  revocations: readonly Revocation[]
-): Promise<void> {
-  await client.query(
-    `INSERT INTO revocations (kind, id, expires_at)
-     SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
-     ON CONFLICT (kind, id) DO UPDATE SET expires_at = greatest(revocations.expires_at, excluded.expires_at)`,
+  { text, values }: Ending,
+  others: readonly Revocation[] = []
+): Promise<Revocation[]> {
+  const [seconds, kinds, ids, times] = [1, 2, 3, 4].map((n) => `$${values.length + n}`)
+  const { rows } = await client.query<Revocation>(
+    `WITH ended AS (${text} RETURNING id, ended_at)
+     INSERT INTO revocations (kind, id, expires_at)
+     SELECT * FROM unnest(${kinds}::text[], ${ids}::uuid[], ${times}::timestamptz[]) WHERE EXISTS (SELECT FROM ended)
+     UNION ALL
+     SELECT 'sid', id, ended_at + make_interval(secs => ${seconds}) FROM ended
+     ON CONFLICT (kind, id) DO UPDATE SET expires_at = greatest(revocations.expires_at, excluded.expires_at)
+     RETURNING kind, id, expires_at AS "expiresAt"`,
     [
-      revocations.map(({ kind }) => kind),
-      revocations.map(({ id }) => id),
-      revocations.map(({ expiresAt }) => expiresAt)
+      ...values,
+      SESSION_REVOKED_SECONDS,
+      others.map(({ kind }) => kind),
+      others.map(({ id }) => id),
+      others.map(({ expiresAt }) => expiresAt)
     ]
   )
+  return rows
 }
 
 /** Revocations at a time: few enough not to hold up Redis, or the event loop, for more than a few milliseconds. */

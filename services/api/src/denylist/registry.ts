@@ -1,25 +1,22 @@
 import { randomUUID } from 'node:crypto'
-import { REGISTRATION_MARGIN_MS, type View } from './protocol.js'
+import { MAX_LEASE_MS, type Registered, type View } from './protocol.js'
 
-/**
- * Who may hold a lease: a hash from member to `<lease in ms> <until, in ms since 1970 by Redis' clock> <server> <generation>
- * <cursor>`.
- */
+/** Who may hold a lease: a hash from member to `<lease in ms> <round> <server> <generation> <cursor>`. */
 export const REGISTRY = 'denylist:replicas'
 
-/**
- * Registers a replica until its lease is over for certain, whenever the read that follows is answered.
- *
- * KEYS: the registry. ARGV: member, lease in ms, margin in ms, its view.
- */
-export const REGISTER = `
-  local time = redis.call('TIME')
-  local until_ = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2] + ARGV[3]
-  redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %.0f %s', ARGV[2], until_, ARGV[4]))
-  return 1`
+/** Strikes a member off that has not registered again. KEYS: the registry. ARGV: the member and its registration. */
+export const STRIKE = `
+  if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end
+  return 0`
 
-export const registerArguments = (member: string, leaseMs: number, view: View) =>
-  [REGISTER, 1, REGISTRY, member, leaseMs, REGISTRATION_MARGIN_MS, spellView(view)] as const
+export const spellRegistration = ({ leaseMs, round, ...view }: Omit<Registered, 'member'>): string =>
+  `${leaseMs} ${round} ${spellView(view)}`
+
+export function parseRegistration(member: string, spelled: string): Registered {
+  const [leaseMs, round, ...view] = spelled.split(' ')
+  // What says nothing, and is none of ours, is waited for as long as any.
+  return { member, leaseMs: Number(leaseMs) || MAX_LEASE_MS, round: Number(round), ...parseView(view) }
+}
 
 /** A view as one line: in the registry, and in a confirmation. */
 export const spellView = ({ server, generation, cursor }: View): string => `${server} ${generation} ${cursor}`

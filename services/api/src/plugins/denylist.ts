@@ -6,6 +6,7 @@ import type { Denylist, Revocation } from '../denylist/denylist.js'
 import { createDirectDenylist } from '../denylist/direct.js'
 import { startFollower, type Follower } from '../denylist/follower.js'
 import { createLeasedDenylist, type Outage } from '../denylist/leased.js'
+import { createPublish } from '../denylist/publish.js'
 import { newMember, REGISTRY } from '../denylist/registry.js'
 import { checkFailover } from '../denylist/replicas-of-redis.js'
 import { createRestore } from '../denylist/restore.js'
@@ -52,14 +53,39 @@ export const denylist = fp<DenylistOptions>(
       own: () => own(),
       onEnd: (outcome) => restores[outcome]++
     })
+    const waits = new Histogram({
+      name: 'denylist_barrier_seconds',
+      help: 'Time that a revocation waited until no replica could have a lease without knowing of it',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
+      registers: [registry]
+    })
+    const member = newMember(replicaName)
+    const barriers = createBarriers(app.redis, app.connectRedis('confirmations'), member)
+    app.addHook('onClose', async () => barriers.close())
+    const publish = createPublish({
+      redis: app.redis,
+      barriers,
+      member,
+      restore,
+      hasReplicas,
+      onPassed: (ms) => waits.observe(ms / 1000)
+    })
+
     if (mode === 'direct') {
-      app.decorate('denylist', counted(createDirectDenylist(app.redis, restore, { hasReplicas }), registry))
-      // A new Redis has no generation either: who starts first writes it.
-      if (!(await app.denylist.isReady())) await restore()
+      const direct = createDirectDenylist({
+        redis: app.redis,
+        pg: app.pg.pool,
+        publish,
+        restore,
+        hasReplicas,
+        onMet: barriers.saw,
+        log: app.log
+      })
+      app.decorate('denylist', counted(direct, registry))
+      await direct.load()
       return
     }
 
-    const member = newMember(replicaName)
     const follower = startFollower({
       redis: app.connectRedis('follower'),
       pg: app.pg.pool,
@@ -69,36 +95,26 @@ export const denylist = fp<DenylistOptions>(
       log: app.log
     })
     own = () => follower.entries
-    const barriers = createBarriers(app.redis, app.connectRedis('confirmations'), member)
     const checks = countBy(registry, {
       name: 'denylist_checks_total',
       help: 'Tokens checked: by the own copy, by asking Redis, by a copy out of date, or refused for want of all three',
       label: 'by',
       values: ['local', 'direct', 'stale', 'refused']
     })
-    const waits = new Histogram({
-      name: 'denylist_barrier_seconds',
-      help: 'Time that a revocation waited until no replica could have a lease without knowing of it',
-      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
-      registers: [registry]
-    })
     observe(follower, registry)
     const leased = createLeasedDenylist({
       redis: app.redis,
       follower,
-      barriers,
-      member,
-      restore,
+      publish,
       outage,
       hasReplicas,
       onCheck: (by) => checks[by]++,
-      onPassed: (ms) => waits.observe(ms / 1000)
+      onMet: barriers.saw
     })
     app.decorate('denylist', counted(leased, registry))
     app.addHook('onClose', async () => {
       follower.close()
-      barriers.close()
-      // Nobody has to wait for this replica any more. Where Redis is down it is struck off when its time is up.
+      // Nobody has to wait for this replica any more. Where Redis is down the next logout waits out its lease.
       await app.redis.hdel(REGISTRY, member).catch(() => undefined)
     })
     await within(FIRST_LEASE_MS, follower.ready).catch((cause: unknown) => {
