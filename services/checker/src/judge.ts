@@ -121,6 +121,10 @@ export function judge(history: History): Verdict {
     rows.set(period, { row, times: [], unexcused: new Map() })
   }
 
+  // A logout takes a token that is revoked, so that it can be repeated until it is acknowledged: it is not let in by it.
+  const isLogout = ({ purpose, revocation }: Exchange): boolean =>
+    purpose === 'revoke' && /^logout/.test(revocations.get(revocation!)?.kind ?? '')
+
   for (const [index, entry] of history.entries()) {
     if (entry.type === 'commands') judgeCommands(entry, (text) => blame('R3', startOf(history, index), text, index))
     if (entry.type === 'memory') judgeMemory(entry, (text) => blame('R4', startOf(history, index), text, index))
@@ -129,7 +133,7 @@ export function judge(history: History): Verdict {
     const period = periodAt(began)
     const { row, unexcused } = (period && rows.get(period)) ?? {}
 
-    if (token !== undefined && isAccepted(entry)) {
+    if (token !== undefined && isAccepted(entry) && !isLogout(entry)) {
       const known = acknowledged.get(token)
       if (known !== undefined && began > known.ended) {
         const late = (began - known.ended).toFixed(1)

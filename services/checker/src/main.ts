@@ -47,7 +47,7 @@ async function check(options: Options): Promise<number> {
     console.log(`\nThe record is kept in ${folder}`)
   }
   if (violations.length > 0) {
-    console.log(`\n${violations.length} violations`)
+    console.log(`\n${violations.length} ${violations.length === 1 ? 'violation' : 'violations'}`)
     return 1
   }
   if (options.strict && skips.length > 0) {

@@ -79,7 +79,15 @@ const wrong: [string, Invariant, History][] = [
     'R1',
     [...logout(10, 20, unknown), logout(30, 40)[1]!, probe(41, 42)]
   ],
-  ['a revoked token ends another session', 'R1', [...logout(10, 20), logout(30, 40)[1]!]],
+  [
+    'a revoked token ends another session',
+    'R1',
+    [
+      ...logout(10, 20),
+      { type: 'revocation', id: 4, kind: 'end-one', tokens: [9] },
+      probe(30, 40, { purpose: 'revoke', revocation: 4 })
+    ]
+  ],
   [
     'a token is accepted after an old refresh token has been refused',
     'R1',
@@ -156,7 +164,8 @@ const right: [string, History, Partial<Extract<Mark, { event: 'begin' }>>?][] = 
   ['a token is accepted after a logout that was a 503', [...logout(10, 20, unknown), probe(30, 31)]],
   ['a token is refused while its logout is under way', [...logout(10, 20), probe(9, 11, revoked)]],
   ['a token is refused after a logout whose client left', [...logout(10, 11, { status: 0 }), probe(30, 31, revoked)]],
-  ['a logout is repeated', [...logout(10, 20), logout(30, 40, revoked)[1]!]],
+  ['a logout is repeated, with the token that it revoked', [...logout(10, 20), logout(30, 40)[1]!]],
+  ['a logout is repeated, and refused', [...logout(10, 20), logout(30, 40, revoked)[1]!]],
   ['a replica that was struck fails', times(20, (i) => probe(150 + i, 160 + i, { ...unknown, replica: 'api-2' }))],
   ['a request that met the strike is not answered', times(20, () => probe(90, 110, { status: 0, replica: 'api-2' }))],
   ['one request in some hundreds fails', [...times(900, (i) => probe(i, i + 1)), probe(950, 951, unknown)]],
