@@ -194,7 +194,12 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
     },
     frameworkErrors: (_error, _request, reply) => void answer(reply, 400)
   })
-  app.server.on('connect', (_request, socket) => answerSocket(socket, 400))
+  // From here on the socket is ours alone: an error that nobody listens for would end the launcher, and a client that does
+  // not close its side would be kept for ever.
+  app.server.on('connect', (_request, socket) => {
+    socket.on('error', () => socket.destroy()).on('finish', () => socket.destroy())
+    answerSocket(socket, 400)
+  })
   // An expectation that nobody knows may be passed over (RFC 9110 §10.1.1).
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   const rotation = new Rotation(replicas)

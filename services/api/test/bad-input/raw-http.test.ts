@@ -129,6 +129,36 @@ for (const [way, url] of Object.entries({ nginx: nginx?.url, embedded: embedded.
   })
 }
 
+/** As `send`, from a client that keeps its own side open: resolves with whether the other side closed. */
+function isLeft(base: string, text: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const { hostname, port } = new URL(base)
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true }, () => socket.write(text))
+    // Where the other side has closed, and not only ended, what is written is reset.
+    const talk = setInterval(() => socket.write('x'), 100)
+    const late = setTimeout(() => resolve(false), 5000)
+    socket.resume().on('error', () => resolve(true))
+    socket.on('close', () => [talk, late].forEach(clearTimeout))
+    t.teardown(() => socket.destroy())
+  })
+}
+
+for (const [way, url] of Object.entries({ embedded: embedded.url, replica: replica.url })) {
+  t.test(`a CONNECT does not hurt the ${way}`, async (t) => {
+    const text = 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n'
+    const { hostname, port } = new URL(url)
+    // A client that is gone before its answer; that ended the process.
+    for (let i = 0; i < 50; i++) {
+      await new Promise<void>((resolve) => {
+        const socket = connect(Number(port), hostname, () => socket.write(text, () => socket.resetAndDestroy()))
+        socket.on('error', () => undefined).on('close', () => resolve())
+      })
+    }
+    t.ok(await isLeft(url, text), 'a client that does not close is not kept')
+    t.equal((await fetch(`${url}/health/live`)).status, 200)
+  })
+}
+
 t.test(
   'nobody waits for those who are slow on purpose',
   { skip: nginx ? false : 'no nginx on the PATH' },
