@@ -192,6 +192,9 @@ function challenge(error: FastifyError): string {
   return `${realm}, error="invalid_token", error_description="${error.message.replaceAll(/["\\]/g, "'")}"`
 }
 
+/** How long a client has to read why it was refused, in milliseconds, before the connection is closed on our side too. */
+const LINGER_MS = 1000
+
 /** Answers what is not HTTP at all, before there is a request to hand to the handlers above. */
 export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
@@ -209,4 +212,6 @@ export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex
     `HTTP/1.1 ${statusCode} ${phrases.get(statusCode)}\r\nContent-Type: application/json; charset=utf-8\r\nX-Request-Id: ${randomUUID()}\r\n` +
       `Content-Length: ${Buffer.byteLength(payload)}\r\nConnection: close\r\n\r\n${payload}`
   )
+  // Node looks after this connection no more: one whose client does not close its side would be kept for ever.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }

@@ -43,6 +43,9 @@ function answer(reply: FastifyReply, statusCode: Answer): FastifyReply {
     .send(JSON.stringify(body(statusCode)))
 }
 
+/** How long a client has to read why it was refused, in milliseconds, before the connection is closed on our side too. */
+const LINGER_MS = 1000
+
 /** Answers what never becomes a request that Fastify knows of. */
 function answerSocket(socket: Duplex, statusCode: 400 | 408 | 431): void {
   const text = JSON.stringify(body(statusCode))
@@ -50,6 +53,8 @@ function answerSocket(socket: Duplex, statusCode: 400 | 408 | 431): void {
     `HTTP/1.1 ${statusCode} ${ANSWERS[statusCode].error}\r\nContent-Type: application/json\r\nX-Request-Id: ${randomUUID()}\r\n` +
       `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`
   )
+  // Node looks after this connection no more: one whose client does not close its side would be kept for ever.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
 
 /**
@@ -194,10 +199,9 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
     },
     frameworkErrors: (_error, _request, reply) => void answer(reply, 400)
   })
-  // From here on the socket is ours alone: an error that nobody listens for would end the launcher, and a client that does
-  // not close its side would be kept for ever.
   app.server.on('connect', (_request, socket) => {
-    socket.on('error', () => socket.destroy()).on('finish', () => socket.destroy())
+    // Node listens to it no more, and an error that nobody listens for would end the launcher.
+    socket.on('error', () => socket.destroy())
     answerSocket(socket, 400)
   })
   // An expectation that nobody knows may be passed over (RFC 9110 §10.1.1).

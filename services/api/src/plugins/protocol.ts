@@ -11,10 +11,9 @@ export const protocol = fp(
       const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length
       if (hosts > 1 || (hosts === 0 && httpVersion !== '1.0')) throw new BadRequest()
     })
-    // From here on the socket is ours alone: an error that nobody listens for would end the process, and a client that
-    // does not close its side would be kept for ever.
     app.server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-      socket.on('error', () => socket.destroy()).on('finish', () => socket.destroy())
+      // Node listens to it no more, and an error that nobody listens for would end the process.
+      socket.on('error', () => socket.destroy())
       answerBrokenRequest(new Error('this is no proxy'), socket)
     })
     // An expectation that nobody knows may be passed over (RFC 9110 §10.1.1).

@@ -129,16 +129,21 @@ for (const [way, url] of Object.entries({ nginx: nginx?.url, embedded: embedded.
   })
 }
 
-/** As `send`, from a client that keeps its own side open: resolves with whether the other side closed. */
+/** As `send`, from a client that never closes its own side: resolves with whether the other closes, and does not only end. */
 function isLeft(base: string, text: string): Promise<boolean> {
   return new Promise((resolve) => {
     const { hostname, port } = new URL(base)
     const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true }, () => socket.write(text))
-    // Where the other side has closed, and not only ended, what is written is reset.
-    const talk = setInterval(() => socket.write('x'), 100)
-    const late = setTimeout(() => resolve(false), 5000)
+    const probes: NodeJS.Timeout[] = []
+    // What is written to one who has closed is reset.
+    socket.on('end', () =>
+      probes.push(
+        setInterval(() => socket.write('x'), 200),
+        setTimeout(() => resolve(false), 4000)
+      )
+    )
     socket.resume().on('error', () => resolve(true))
-    socket.on('close', () => [talk, late].forEach(clearTimeout))
+    socket.on('close', () => probes.forEach(clearTimeout))
     t.teardown(() => socket.destroy())
   })
 }
@@ -172,9 +177,15 @@ t.test(
       send(url, head, () => 'X-A: b\r\n'),
       send(url, body)
     ])
+    const left = [embedded, replica].flatMap(({ url }) => [isLeft(url, head), isLeft(url, body)])
     for (const { answer, ms } of await Promise.all(sent)) {
       t.ok(ms > 3000 && ms < 16_000, `closed after ${Math.round(ms)} ms`)
       t.ok(answer === '' || /^HTTP\/1\.1 4\d\d /.test(answer), answer.slice(0, 100))
     }
+    t.strictSame(
+      await Promise.all(left),
+      [true, true, true, true],
+      'nor is one kept that does not close after its answer'
+    )
   }
 )
