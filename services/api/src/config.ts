@@ -8,10 +8,13 @@ import { MAX_LEASE_MS } from './denylist/protocol.js'
 import { parseKeyRing, type KeyRing } from './key-ring.js'
 import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './tokens.js'
 
+/** Of a byte each: longer ones would make tokens longer than are accepted, so that no token would be good. */
+const CLAIM = '^[\\x20-\\x7e]{1,256}$'
+
 const Environment = Type.Object({
   JWT_KEYS: Type.String({ minLength: 1 }),
-  JWT_ISSUER: Type.String({ minLength: 1, maxLength: 256, default: 'one-secret' }),
-  JWT_AUDIENCE: Type.String({ minLength: 1, maxLength: 256, default: 'one-secret-api' }),
+  JWT_ISSUER: Type.String({ pattern: CLAIM, default: 'one-secret' }),
+  JWT_AUDIENCE: Type.String({ pattern: CLAIM, default: 'one-secret-api' }),
   ACCESS_TOKEN_TTL: Type.String({ default: '15m' }),
   REFRESH_TOKEN_TTL: Type.String({ default: '30d' }),
   DATABASE_URL: Type.String({ minLength: 1 }),
@@ -38,8 +41,8 @@ type Environment = Static<typeof Environment>
 /** What each setting must be, said when it is not. */
 const expectations: Record<keyof Environment, string> = {
   JWT_KEYS: 'kid:base64url,kid:base64url,… with at least 32 random bytes each; the first signs, all verify',
-  JWT_ISSUER: '1 to 256 characters',
-  JWT_AUDIENCE: '1 to 256 characters',
+  JWT_ISSUER: '1 to 256 characters of ASCII',
+  JWT_AUDIENCE: '1 to 256 characters of ASCII',
   ACCESS_TOKEN_TTL: `a duration with a unit, from 1s to ${MAX_ACCESS_TOKEN_TTL_SECONDS / 60}m`,
   REFRESH_TOKEN_TTL: 'a duration with a unit, from 1m to 400d',
   DATABASE_URL: 'postgres://user:password@host:port/database',
@@ -138,6 +141,11 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     else check(name, () => (data[name] = readSecret(file, `${name}_FILE`)))
   }
 
+  // For ajv a blank is 0, which says "no limit", and Infinity is a whole number below every maximum.
+  for (const [name, { type }] of Object.entries(Environment.properties) as [keyof Environment, { type?: string }][]) {
+    if (type === 'integer' && !/^\d{1,9}$/.test(data[name] ?? '0')) blame(name, 'is not valid')
+  }
+
   let env: Environment
   try {
     env = envSchema<Environment>({ schema: Environment as unknown as JSONSchemaType<Environment>, data, env: false })
@@ -230,7 +238,10 @@ function parseUrl(value: string, protocols: string[]): string {
 function parseRedisUrl(value: string): string {
   const url = parseUrl(value, ['redis:', 'rediss:'])
   // ioredis would take what is no number for the name of nothing, and say so at the first command.
-  if (!/^\/?\d{0,3}$/.test(new URL(url).pathname)) throw new Error('names a database that is no number')
+  const { pathname, username, password } = new URL(url)
+  if (!/^\/?\d{0,3}$/.test(pathname)) throw new Error('names a database that is no number')
+  if (/%(?![\da-f]{2})/i.test(username + password))
+    throw new Error('has a % in its password that is not written as %25')
   return url
 }
 
@@ -251,10 +262,10 @@ const listOf = (value: string): string[] =>
 function parseAddresses(value: string): string[] {
   const addresses = listOf(value)
   for (const address of addresses) {
-    if (/^(loopback|linklocal|uniquelocal)$/i.test(address)) continue
-    const [ip = '', bits = '0', ...rest] = address.split('/')
+    if (/^(loopback|linklocal|uniquelocal)$/.test(address)) continue
+    const [ip = '', bits = '1', ...rest] = address.split('/')
     const longest = [0, 0, 0, 0, 32, 0, 128][isIP(ip)] ?? 0
-    if (longest === 0 || rest.length > 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > longest) {
+    if (longest === 0 || rest.length > 0 || !/^[1-9]\d{0,2}$/.test(bits) || Number(bits) > longest) {
       throw new Error(`has "${address}"`)
     }
   }

@@ -143,6 +143,12 @@ t.test('a Redis that is not there, in words', async (t) => {
   t.ok(ms > 7000 && ms < 12_000, `${Math.round(ms)} ms`)
 })
 
+t.test('a database of Redis that is not there, in words', async (t) => {
+  const { code, output } = await runProgram('server.js', { ...env, REDIS_URL: `${env['REDIS_URL']}/999` })
+  t.equal(code, 1)
+  t.match(output, /cannot start: .*DB index is out of range/)
+})
+
 t.test('eight migrations at once on an empty database: one works, the others wait', async (t) => {
   const { default: pg } = await import('pg')
   const client = new pg.Client(postgres.url)

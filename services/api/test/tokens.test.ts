@@ -43,6 +43,14 @@ t.test('exp − iat is what was configured', async (t) => {
   }
 })
 
+t.test('tokens with the longest names that can be configured are good', async (t) => {
+  // In JSON each of these takes two.
+  const longest = '"'.repeat(256)
+  const names = { JWT_ISSUER: longest, JWT_AUDIENCE: longest, REPLICA_NAME: 'x'.repeat(64) }
+  const app = await buildReplica(t, { ...env, ...names, JWT_KEYS: newKeyRing('k'.repeat(32)) })
+  t.match(await present(app, (await logIn(app)).access_token), { status: 200 })
+})
+
 t.test('a client can ask for a shorter life, and not for a longer one', async (t) => {
   const short = await logIn(a, undefined, { expires_in: 5 })
   t.equal(claimsOf(short.access_token).exp - claimsOf(short.access_token).iat, 5)

@@ -52,6 +52,8 @@ export const redis = fp<RedisOptions>(
     })
 
     await ready(client, lastError)
+    // Where there is no such database ioredis goes on in the first one, which may be somebody else's.
+    await client.select(client.options.db ?? 0)
     if (/^redis_mode:cluster/m.test(await client.info('server'))) {
       throw new Error('Redis is a cluster, which would keep the denylist in pieces: one server is needed, or Sentinel')
     }
