@@ -171,6 +171,19 @@ for (const [kind, start] of Object.entries(balancers)) {
       t.strictSame(statuses.sort(), [200, 200, 503, 503], 'a POST is not')
     })
 
+    t.test('where one is gone and the others cannot serve: their 503, and not that nobody is there', async (t) => {
+      const unable = await startUpstream(t, 'unable')
+      unable.handle = (_request, response) => response.writeHead(503, { 'retry-after': '1' }).end('{}')
+      const balancer = await start({ replicas: [unable, { url: `http://127.0.0.1:${await freePort()}` }] })
+      t.teardown(() => balancer.stop())
+      for (let i = 0; i < 4; i++) {
+        const response = await fetch(`${balancer.url}/whoami`)
+        t.equal(response.status, 503)
+        t.equal(response.headers.get('retry-after'), '1')
+        await response.text()
+      }
+    })
+
     t.test('bounds what a client may send', async (t) => {
       const { balancer, upstreams } = await balance(t, 1)
       const large = await fetch(`${balancer.url}/users`, { method: 'POST', body: 'x'.repeat(16 * 1024 + 1) })

@@ -23,6 +23,11 @@ const ANSWERS = {
     error: 'Bad Gateway',
     message: 'No replica answered; a request that changes something may have been carried out all the same'
   },
+  503: {
+    code: 'REPLICAS_UNAVAILABLE',
+    error: 'Service Unavailable',
+    message: 'No replica that is there can serve this at the moment'
+  },
   504: {
     code: 'REPLICA_TIMEOUT',
     error: 'Gateway Timeout',
@@ -131,8 +136,10 @@ function forward(
 ): void {
   const payload = request.body
   const tried = new Set<Upstream>()
+  let unavailable = false
   const attempt = (): void => {
     const replica = rotation.take(tried)
+    if (!replica && unavailable) return void answer(reply.header('retry-after', 1), 503)
     if (!replica) return void answer(reply, 502)
     tried.add(replica)
     // A stream goes through as it is; anything else would be encoded again.
@@ -157,6 +164,7 @@ function forward(
         // One replica may be cut off from what another still reaches.
         if (reply.statusCode === 503 && isRepeatable(request.method) && tried.size < rotation.replicas.length) {
           stream.destroy()
+          unavailable = true
           for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
           attempt()
         } else reply.send(stream)
