@@ -119,9 +119,10 @@ async function runRedis(command: string, reason: string, options: RedisOptions):
         `dir ${JSON.stringify(dir)}`,
         // On standard input, for a command line can be read by everybody on the machine.
         `requirepass ${JSON.stringify(password)}`,
-        // Every write is on the disk before it is acknowledged: a revocation must survive a SIGKILL.
+        // A SIGKILL loses nothing that was written, and a crash of the machine the last second: of the denylist, that is on
+        // record in Postgres, which each replica reads before it believes a Redis that came back.
         'appendonly yes',
-        'appendfsync always',
+        'appendfsync everysec',
         'save ""',
         // Evicting an entry of the denylist would make a revoked token good again.
         'maxmemory-policy noeviction',

@@ -14,6 +14,12 @@ import { confirmationsOf, REGISTRY, spellRegistration, spellView } from './regis
 /** How often what has expired is dropped, in milliseconds. */
 const SWEEP_EVERY_MS = 1000
 
+/**
+ * After a confirmation the next round waits, in milliseconds: it is a write, which Redis would bring to its disk before the
+ * confirmations of the other replicas, and when many are revoked one round has all of them.
+ */
+const PAUSE_MS = 2
+
 /** What the same connection says right after a read: the generation and the last id of the log. KEYS: both. */
 const CHECK = `
   local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
@@ -61,8 +67,6 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
   const loaded = new Set<() => void>()
   let firstLease: () => void
   const ready = new Promise<void>((resolve) => (firstLease = resolve))
-  /** Whom to tell, in the next round, that what they appended has been applied. */
-  const toConfirm = new Set<string>()
   let round = 0
   /** When the expired were dropped last. */
   let clocks = now()
@@ -119,8 +123,6 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
   async function read(current: View): Promise<boolean> {
     const sent = now()
     const pipeline = redis.pipeline()
-    for (const by of toConfirm) pipeline.publish(confirmationsOf(by), `${member} ${spellView(current)}`)
-    toConfirm.clear()
     pipeline.hset(REGISTRY, member, spellRegistration({ leaseMs, round: round++, ...current }))
     pipeline.xread('COUNT', PAGE, 'BLOCK', blockMs, 'STREAMS', LOG, current.cursor)
     pipeline.eval(CHECK, 2, GENERATION, LOG)
@@ -131,11 +133,16 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
     if (error) throw error
 
     const page = (tail[1] as [string, [string, string[]][]][] | null)?.[0]?.[1] ?? []
+    const toConfirm = new Set<string>()
     for (const [id, fields] of page) {
       const { revocation, by } = parseEntry(fields)
       entries.add(revocation)
       if (by !== '') toConfirm.add(by)
       current.cursor = id
+    }
+    // Whoever waits is told at once. It is asked of the registry too, so that nothing hangs on this.
+    for (const by of toConfirm) {
+      redis.publish(confirmationsOf(by), `${member} ${spellView(current)}`).catch(() => undefined)
     }
 
     const [generation, lastId] = check[1] as [string | null, string]
@@ -158,7 +165,7 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
     if (!registered) {
       report(registration[0] as Error)
       await sleep(blockMs)
-    }
+    } else if (toConfirm.size > 0) await sleep(PAUSE_MS)
     return true
   }
 
