@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Replaces every container of the api by a new one, one after the other, while the others serve: for a new image, a new
-# configuration, a new secret. There is always one more than before, never one less.
+# configuration. There is always one more than before, never one less. npm run roll
 set -euo pipefail
+[ $# = 0 ] || { sed -n '2,3s/^# //p' "$0"; exit 2; }
 cd "$(dirname "$0")/.."
 
 # nginx asks Docker's DNS every second who there is. In seconds.
@@ -11,7 +12,7 @@ all() { docker compose ps --all --quiet api; }
 
 old=$(docker compose ps --quiet api)
 count=$(wc -w <<<"$old")
-[ "$count" != 0 ] || { echo 'no replica is running; docker compose up -d starts them' >&2; exit 1; }
+[ "$count" != 0 ] || { echo 'no replica is running; docker compose up -d starts them (those of npm start: kill -USR2, with its pid)' >&2; exit 1; }
 
 for container in $old; do
   before=$(all)

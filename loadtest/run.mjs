@@ -131,6 +131,9 @@ if (wanted === undefined || [wanted, ...k6Arguments].some((argument) => argument
 const name = wanted.replace(/\.ts$/, '')
 if (wanted.startsWith('-')) fail(`The name of the script comes first, before ${wanted} (--help lists them)`, 2)
 if (!scripts.has(name)) fail(`There is no script '${wanted}'. There are: ${[...scripts.keys()].join(', ')}`, 2)
+if (k6Arguments[0] !== undefined && !k6Arguments[0].startsWith('-')) {
+  fail(`What is '${k6Arguments[0]}'? Options go after --, as in npm run loadtest -- ${name} --replicas 4`, 2)
+}
 
 if (spawnSync('k6', ['version'], { stdio: 'ignore' }).error) fail(`${noK6}${name}.ts`, NOT_FOUND)
 

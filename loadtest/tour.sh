@@ -3,6 +3,7 @@
 # Needs bash, curl 7.84 or later, and coreutils. Ends with 1 if anything was not as promised.
 set -euo pipefail
 url=${1:-http://localhost:8080}
+[[ $url == *://* ]] || url=http://$url
 curl -s -o /dev/null "$url/health/live" || { echo "Nothing answers at $url: npm start, or docker compose up" >&2; exit 1; }
 set -v
 # --- tour
@@ -80,3 +81,7 @@ for _ in 1 2 3 4 5 6; do
   expect TOKEN_REVOKED "$phone"
   expect TOKEN_REVOKED "$laptop"
 done
+# And the cookies of the last login, which a page of this origin has logged out.
+answer=$(curl -s -b "$jar" "$url/whoami")
+[[ $answer == *'"code":"TOKEN_REVOKED"'* ]] || { echo "tour.sh: expected TOKEN_REVOKED by cookie, got: $answer" >&2; exit 1; }
+echo 'All of it was as promised.'

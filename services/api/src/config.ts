@@ -216,7 +216,9 @@ function readSecret(file: string, setting: string): string {
   try {
     return readFileSync(file, 'utf8').trim()
   } catch (error) {
-    throw new Error(`cannot be read from ${setting} (${(error as NodeJS.ErrnoException).code})`, { cause: error })
+    throw new Error(`cannot be read from ${setting}, ${file} (${(error as NodeJS.ErrnoException).code})`, {
+      cause: error
+    })
   }
 }
 

@@ -166,12 +166,19 @@ export function handleErrors(app: FastifyInstance, registry: Registry, isUnavail
     }
     const code =
       renamed.get(error.code) ?? (error.code?.startsWith('FST_') ? 'BAD_REQUEST' : (error.code ?? 'BAD_REQUEST'))
-    return answer(reply, statusCode, code, error.message)
+    return answer(reply, statusCode, code, explain(error))
   })
 
   app.setNotFoundHandler((request) => {
     throw new NotFound(request.method, request.url.split('?', 1)[0])
   })
+}
+
+/** In words that say what to do, where the framework's do not. */
+function explain({ code, message, validation }: FastifyError): string {
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return 'The body must be JSON: send Content-Type: application/json'
+  const unknown = validation?.[0]?.params['additionalProperty']
+  return typeof unknown === 'string' ? `${message}: ${unknown.slice(0, 64)}` : message
 }
 
 /** Answers what is HTTP but cannot be routed, as `GET /%` cannot: no hook runs for it. */

@@ -26,7 +26,7 @@ const HELP = `Replaces the secret without logging anybody out: add a key, sign w
   --replicas <url,url,…>   every replica; a name with several addresses is all of them. Default: the lines of the
                    file "replicas" beside the ring
   --wait <seconds> for the replicas to take the change (15)
-  --force          also what is not safe: sign, though a replica may not have the key and refuses its tokens; drop, and
+  --force          also what is not safe: add, though no replica answers; sign, though a replica may not have the key and refuses its tokens; drop, and
                    log out whoever has not refreshed since another key signs
   -h, --help
 
@@ -116,9 +116,10 @@ function advise(now: RingFile, asked: Asked | undefined): string[] {
   if (wrong.length > 0) return ['safe next: nothing but add, for', ...wrong.map((line) => `  ${line}`)]
   const others = now.ring.slice(1).map(({ kid }) => kid)
   if (others.length === 0) return ['safe next: add']
+  const names = others.join(' or ')
   return [
-    `safe next: sign ${others.join(' or ')}`,
-    `           drop ${others.join(' or ')} ${sayDroppable(now, asked)}`
+    `safe next: drop ${names} ${sayDroppable(now, asked)}`,
+    `           or sign ${names}, to go on with it, or back to it`
   ]
 }
 
@@ -177,6 +178,12 @@ async function list({ file, replicas }: Options): Promise<void> {
 
 async function add(options: Options, asked?: string): Promise<void> {
   let key!: Key
+  if (options.replicas !== undefined && !options.force) {
+    const { answers, silent } = await askReplicas(options.replicas)
+    if (answers.length === 0) {
+      throw new Refused(['no replica answers, and each must take the key before it can sign', ...silent].join('\n  '))
+    }
+  }
   const now = await editRingFile(options.file, ({ ring }) => {
     const kid = asked ?? freeKid(ring)
     if (ring.some((one) => one.kid === kid)) throw new Refused(`there is a key ${kid} already`)
@@ -317,7 +324,11 @@ async function run(): Promise<void> {
   if (command === 'add') return add(options, kid)
   if (command === 'sign' && kid !== undefined) return sign(options, kid)
   if (command === 'drop') return drop(options, kid)
-  throw new NotUnderstood('list, add [kid], sign <kid> or drop [kid]')
+  throw new NotUnderstood(
+    ['list', 'add', 'sign', 'drop'].includes(command)
+      ? 'list, add [kid], sign <kid> or drop [kid]'
+      : `there is no command ${command.slice(0, 32)}: list, add [kid], sign <kid> or drop [kid]`
+  )
 }
 
 // Ended from outside it leaves no lock behind.

@@ -64,8 +64,8 @@ async function insertSession(
 ): Promise<RefreshGrant> {
   const { rows } = await client.query<RefreshGrant>(
     `WITH locked AS (SELECT id FROM users WHERE id = $1 AND password_hash = $2 FOR NO KEY UPDATE)
-     INSERT INTO sessions (user_id, user_agent, created_at, expires_at)
-     SELECT id, $3, clock_timestamp(), now() + make_interval(secs => $4) FROM locked
+     INSERT INTO sessions (user_id, user_agent, created_at, rotated_at, expires_at)
+     SELECT id, $3, began, began, now() + make_interval(secs => $4) FROM locked, clock_timestamp() AS began
      RETURNING id AS sid, generation`,
     [id, passwordHash, userAgent?.slice(0, 256), ttlSeconds]
   )

@@ -104,6 +104,9 @@ export function parseOptions(args: readonly string[]): Options {
   } catch (error) {
     if (error instanceof LocalError) throw error
     // Of parseArgs: its first sentence says what is wrong.
-    throw usage(messageOf(error).split('. ')[0] ?? '')
+    const [what = ''] = messageOf(error).split('. ')
+    // npm has taken the option for one of its own.
+    const hint = /Unexpected argument/.test(what) ? '; options go after --: npm start -- --port 8081' : ''
+    throw usage(what + hint)
   }
 }

@@ -26,7 +26,8 @@ export async function requireFreePort(port: number, host: string): Promise<void>
     await bind(port, host)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') throw new LocalError(`port ${port} on ${host} is in use; choose another with --port`)
+    if (code === 'EADDRINUSE')
+      throw new LocalError(`port ${port} on ${host} is in use; choose another: npm start -- --port ${port + 1}`)
     if (code === 'EACCES') throw new LocalError(`port ${port} on ${host} needs privileges; choose another with --port`)
     throw new LocalError(`cannot listen on ${host}:${port}: ${code ?? String(error)}`)
   }

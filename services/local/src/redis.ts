@@ -75,6 +75,7 @@ function withoutPassword(url: string): string {
 }
 
 async function useRedis(url: string): Promise<Redis> {
+  if (!/^rediss?:\/\//.test(url)) throw new LocalError('REDIS_URL must begin with redis:// or rediss://')
   try {
     const version = await ask(url)
     return {

@@ -56,7 +56,9 @@ export function createRestore(
         count += page.length
       }
       if (!intact || (await redis.eval(COMPLETE, 2, mark, GENERATION, randomUUID())) === 0) continue
-      log.warn({ count, ms: Math.round(performance.now() - started) }, 'filled the denylist in Redis from Postgres')
+      // The first Redis there ever was had nothing to lose.
+      const level = count === 0 ? 'info' : 'warn'
+      log[level]({ count, ms: Math.round(performance.now() - started) }, 'filled the denylist in Redis from Postgres')
       onEnd('completed')
       return
     }
