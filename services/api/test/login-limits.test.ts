@@ -3,6 +3,7 @@ import { startProxy } from '@one-secret/local'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import t, { type Test } from 'tap'
+import { networkOf } from '../src/plugins/login-limits.js'
 import {
   bearer,
   buildReplica,
@@ -203,4 +204,42 @@ t.test('Redis cannot count: nobody logs in, nothing is hashed, at once', async (
   // 200 ms are the bound; the rest is for a busy machine.
   t.ok(performance.now() - started < 1500)
   t.equal(await hashes([replica]), before)
+})
+
+t.test('addresses of IPv6 count together where one machine has them all', async (t) => {
+  t.equal(networkOf('203.0.113.7'), '203.0.113.7')
+  t.equal(networkOf('::ffff:203.0.113.7'), '203.0.113.7', 'the same machine, by a socket of IPv6')
+  t.equal(networkOf('2001:db8:1:2:3:4:5:6'), networkOf('2001:db8:1:2::'))
+  t.not(networkOf('2001:db8:1:2::1'), networkOf('2001:db8:1:3::1'))
+  t.equal(networkOf('fe80::1%eth0'), networkOf('fe80::2'))
+
+  const app = await buildReplica(t, { ...limited, LOGIN_LIMIT_PER_ADDRESS: '2' })
+  const from = (remoteAddress: string) =>
+    app.inject({
+      method: 'POST',
+      url: '/auth/login',
+      remoteAddress,
+      payload: { username: newUsername(), password: 'not the password of anybody' }
+    })
+  const statuses = []
+  for (const address of ['2001:db8::1', '2001:db8::2', '2001:db8::3:4', '2001:db8:0:1::1']) {
+    statuses.push((await from(address)).statusCode)
+  }
+  t.strictSame(statuses, [401, 401, 429, 401])
+})
+
+t.test('attempts to log in by the name of a user’s id do not lock that user’s change of password', async (t) => {
+  const app = await buildReplica(t, limited)
+  const { id, username } = await signUp(app)
+  const { access_token } = await logIn(app, username)
+  const payload = { username: id, password: 'not the password of anybody' }
+  for (let i = 0; i < 10; i++) await app.inject({ method: 'POST', url: '/auth/login', payload })
+  t.equal((await app.inject({ method: 'POST', url: '/auth/login', payload })).statusCode, 429)
+  const change = await app.inject({
+    method: 'PUT',
+    url: '/me/password',
+    headers: bearer(access_token),
+    payload: { old_password: PASSWORD, new_password: 'a battery for the new horse' }
+  })
+  t.equal(change.statusCode, 200)
 })

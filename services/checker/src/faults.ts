@@ -420,6 +420,26 @@ export const faults: Fault[] = [
     }
   },
   {
+    name: 'flushed-without-postgres',
+    title: 'a replica stands still, tokens are revoked, Postgres goes down, Redis is emptied, and it goes on',
+    needs: ['postgres-process'],
+    fails: 'everybody',
+    recoversWithinMs: 8000,
+    async run({ cluster, load, victim, leaseMs, strike, heal, wait }) {
+      strike()
+      await cluster.stopReplica(victim.name)
+      await Promise.all([load.burst(10, leaseMs), wait(leaseMs * 2.5)])
+      await cluster.killPostgres()
+      await cluster.redis('FLUSHALL')
+      await cluster.continueReplica(victim.name)
+      // Nobody can fill Redis meanwhile.
+      await wait(2000)
+      await cluster.startPostgres()
+      heal()
+      await load.burst(8, 400)
+    }
+  },
+  {
     name: 'wiped-without-postgres',
     title: 'Postgres is down while Redis comes back empty',
     needs: ['redis-process', 'postgres-process'],

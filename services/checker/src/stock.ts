@@ -1,4 +1,5 @@
 import { createHmac, randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from './client.js'
 import type { Cluster } from './cluster.js'
 import type { RevocationKind } from './history.js'
@@ -37,6 +38,9 @@ const PASSWORD = 'correct horse battery staple'
 export const NEW_PASSWORD = 'a battery for the new horse'
 export { PASSWORD }
 
+/** How long a login that prepares something may take in all, in milliseconds. */
+const PREPARED_WITHIN_MS = 30_000
+
 /** How many access tokens each session gets. */
 const TOKENS = 2
 
@@ -55,9 +59,18 @@ export async function openStock(cluster: Cluster, client: Client): Promise<Stock
   const replica = cluster.replicas[0]!
   const username = `checker-${randomUUID().slice(0, 8)}`
   const credentials = { username, password: PASSWORD }
-  const signUp = await client.ask(replica, { method: 'POST', path: '/users', body: credentials })
+  /** Asked again for as long as it is a 503: nothing is tested here, and a machine that is busy may take long to hash. */
+  async function post(path: string, body: object): ReturnType<Client['ask']> {
+    const deadline = performance.now() + PREPARED_WITHIN_MS
+    for (;;) {
+      const answer = await client.ask(replica, { method: 'POST', path, body })
+      if (answer.status !== 503 || performance.now() > deadline) return answer
+      await sleep(300)
+    }
+  }
+  const signUp = await post('/users', credentials)
   if (signUp.status !== 201) throw new Error(`the first sign-up was answered with ${signUp.status} ${signUp.code}`)
-  const login = await client.ask(replica, { method: 'POST', path: '/auth/login', body: credentials })
+  const login = await post('/auth/login', credentials)
   const model = login.body?.['access_token']
   if (typeof model !== 'string') throw new Error(`the first login was answered with ${login.status} ${login.code}`)
   const [header, payload] = model.split('.') as [string, string]
@@ -105,16 +118,15 @@ export async function openStock(cluster: Cluster, client: Client): Promise<Stock
 
   /** Two exchanges after the login: the first refresh token is older than the one that may come back. */
   async function prepareTheft({ userId }: { userId: string }): Promise<Prepared> {
-    const path = '/auth/refresh'
-    const answers = [
-      await client.ask(replica, { method: 'POST', path: '/auth/login', body: { username: userId, password: PASSWORD } })
-    ]
+    const answers = [await post('/auth/login', { username: userId, password: PASSWORD })]
     for (let i = 0; i < 2; i++) {
-      const body = { refresh_token: answers.at(-1)!.body?.['refresh_token'] }
-      answers.push(await client.ask(replica, { method: 'POST', path, body }))
+      answers.push(await post('/auth/refresh', { refresh_token: answers.at(-1)!.body?.['refresh_token'] }))
     }
     const texts = answers.map(({ body }) => body?.['access_token'])
-    if (!texts.every((text) => typeof text === 'string')) throw new Error('no tokens for a theft could be had')
+    if (!texts.every((text) => typeof text === 'string')) {
+      const said = answers.map(({ status, code }) => `${status} ${code ?? ''}`.trim()).join(', ')
+      throw new Error(`no tokens for a theft could be had: ${said}`)
+    }
     const session: Session = {
       id: '',
       tokens: texts.map((text) => ({ id: tokens++, signedAt: performance.now(), text }))

@@ -53,7 +53,7 @@ export const mutations: Mutation[] = [
   {
     name: 'a look-up does not read the generation',
     edits: [['protocol', ' && generation === view.generation', '']],
-    faults: 'flushed-while-stopped',
+    faults: 'flushed-without-postgres',
     violates: 'R1'
   },
   {

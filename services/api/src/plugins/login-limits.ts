@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import ipaddr from 'ipaddr.js'
 import { LoginLimitUnknown, TooManyLogins } from '../errors.js'
 import { within } from '../within.js'
 
@@ -10,10 +11,10 @@ export interface LoginLimits {
    * Counts an attempt to log in, for its address and for its account, on all replicas together. To be asked before
    * anything is hashed. What the limit of the address refuses does not count for the account.
    *
-   * @param account whatever names it; the same for every spelling of a name
+   * @param account by the name that was sent, whatever its spelling; or by the id of a user who is known
    * @throws TooManyLogins (429), LoginLimitUnknown (503)
    */
-  check(request: FastifyRequest, account: string): Promise<void>
+  check(request: FastifyRequest, account: { name: string } | { id: string }): Promise<void>
 }
 
 declare module 'fastify' {
@@ -66,14 +67,28 @@ export const loginLimits = fp<LimitOptions>(
     }
 
     app.decorate('loginLimits', {
-      async check(request: FastifyRequest, account: string) {
-        await requireBelow(perAddress, request, `address:${request.ip}`)
-        await requireBelow(perAccount, request, `account:${digest(account)}`)
+      async check(request: FastifyRequest, account: { name: string } | { id: string }) {
+        await requireBelow(perAddress, request, `address:${networkOf(request.ip)}`)
+        await requireBelow(perAccount, request, `account:${digest(JSON.stringify(account))}`)
       }
     })
   },
   { name: 'login-limits', dependencies: ['@fastify/redis'] }
 )
+
+/**
+ * Who counts as one: an address of IPv4; of IPv6 the first 64 bits, for whoever has one address there has the rest of them
+ * too (RFC 6177).
+ */
+export function networkOf(ip: string): string {
+  const address = ipaddr.process(ip)
+  return address instanceof ipaddr.IPv6
+    ? `${address.parts
+        .slice(0, 4)
+        .map((part) => part.toString(16))
+        .join(':')}::/64`
+    : address.toString()
+}
 
 /** Of one length whatever was sent, and no name that Redis would keep. */
 const digest = (text: string): string => createHash('sha256').update(text).digest('base64url')

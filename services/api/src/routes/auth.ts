@@ -174,7 +174,7 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
       const { username, password, expires_in: expiresIn, transport = 'body' } = request.body
       if (transport === 'cookie') refuseCrossSite(request)
       app.passwords.requireRoom()
-      await app.loginLimits.check(request, foldUsername(username))
+      await app.loginLimits.check(request, { name: foldUsername(username) })
       const credentials = await findCredentials(app.pg, username)
       const known = await app.passwords.verify(credentials?.passwordHash, password)
       if (credentials === undefined || !known) throw new CredentialsInvalid()

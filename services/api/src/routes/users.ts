@@ -95,7 +95,7 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
     async (request) => {
       const { token, body } = request
       app.passwords.requireRoom()
-      await app.loginLimits.check(request, token.sub)
+      await app.loginLimits.check(request, { id: token.sub })
       const from = await findPasswordHash(app.pg, token.sub)
       if (from === undefined) throw new TokenInvalid('its user does not exist any more')
       let to: string
