@@ -1,9 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { Config } from './config.js'
-import { answerBrokenRequest, answerUnroutable, handleErrors } from './errors.js'
+import { handleErrors } from './errors.js'
+import { createHttpServer } from './http-server.js'
 import { authenticate } from './plugins/authenticate.js'
 import { cookies } from './plugins/cookies.js'
 import { denylist } from './plugins/denylist.js'
@@ -30,33 +28,7 @@ export async function buildApp(
   config: Config,
   logger: FastifyServerOptions['logger'] = false
 ): Promise<FastifyInstance> {
-  const app = fastify({
-    logger: logger ?? false,
-    // The balancer logs every request, with this replica's address and timings; here only what went wrong is logged.
-    logController: new LogController({ disableRequestLogging: true }),
-    genReqId: requestId,
-    trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
-    bodyLimit: 16 * 1024,
-    requestTimeout: 10_000,
-    // Longer than the balancer keeps a connection, so that it is never this side that ends one which is about to be used.
-    keepAliveTimeout: 72_000,
-    // Node looks for the late ones every 30 s unless told otherwise.
-    http: {
-      maxHeaderSize: 16 * 1024,
-      headersTimeout: 6_000,
-      connectionsCheckingInterval: 1_000,
-      requireHostHeader: false
-    },
-    // `GET http://host/path`, which a server must understand (RFC 9112 §3.2.2).
-    rewriteUrl: ({ url = '/' }) => url.replace(/^https?:\/\/[^/?]*/i, '') || '/',
-    // A request that still arrives while closing is served: the balancer could not repeat a POST elsewhere.
-    return503OnClosing: false,
-    forceCloseConnections: 'idle',
-    clientErrorHandler: answerBrokenRequest,
-    frameworkErrors: answerUnroutable(config.replicaName),
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } }
-  }).withTypeProvider<TypeBoxTypeProvider>()
-
+  const app = createHttpServer(config, logger)
   const { replicaName, keyRing, keyRingFile, issuer, audience, accessTokenTtlSeconds, refreshTokenTtlSeconds } = config
   await app.register(drain, { drainMs: config.shutdownDrainMs })
   await app.register(servedBy, { replicaName })
@@ -91,10 +63,4 @@ export async function buildApp(
   await app.register(sessions)
   await app.register(whoami, { replicaName })
   return app
-}
-
-/** The balancer's id, so that its log line and this replica's are found by the same word; or a new one. */
-function requestId({ headers }: IncomingMessage): string {
-  const given = headers['x-request-id']
-  return typeof given === 'string' && /^[\w-]{1,64}$/.test(given) ? given : randomUUID()
 }
