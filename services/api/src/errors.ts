@@ -28,7 +28,7 @@ const createError = <C extends string>(code: C, message: string, statusCode: num
   return createFastifyError(code, message, statusCode)
 }
 
-// Every code this API answers with. A code never changes its meaning; its message may.
+// Every code this API answers with, but for those of answerBrokenRequest below. A code never changes its meaning; its message may.
 export const TokenMissing = createError(
   'TOKEN_MISSING',
   'This needs an access token: Authorization: Bearer <token>',

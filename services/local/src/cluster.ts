@@ -79,6 +79,8 @@ function replicaEnvironment(env: NodeJS.ProcessEnv, postgres: Postgres, redis: R
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== '')),
     DATABASE_URL: postgres.url,
     REDIS_URL: redis.url,
+    // Those of another Redis would send the replicas there.
+    ...(redis.kind !== 'url' && { REDIS_SENTINELS: '' }),
     TRUST_PROXY: '127.0.0.1'
   }
 }
