@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { buildReplica, logIn, logOut, present, refresh, startBackends } from '../harness.js'
+import { bearer, buildReplica, logIn, logOut, present, refresh, startBackends } from '../harness.js'
 import { startLine } from './line.js'
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
@@ -86,25 +86,33 @@ t.test('Redis fails when a theft is published: 503, and the next use of the stol
   t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
 })
 
-t.test('Postgres ends a connection in the middle of a transaction: 503, and the replica lives on', async (t) => {
-  const backends = await startBackends(t)
-  const app = await buildReplica(t, backends.env)
-  const [{ access_token }, other] = [await logIn(app), await logIn(app)]
-  // Holds the rows, so that the logout waits inside its transaction.
-  const client = await app.pg.connect()
-  await client.query('BEGIN')
-  await client.query('SELECT FROM sessions FOR UPDATE')
-  const answer = logOut(app, access_token)
-  await until(async () => {
-    // On a connection of its own: inside a transaction the activity is as it was at the first look.
-    const { rows } = await app.pg.query(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE sessions%'"
-    )
-    return rows.length > 0
+for (const [what, method, url] of [
+  ['a statement', 'POST', '/auth/logout'],
+  ['a transaction', 'DELETE', '/me/sessions']
+] as const) {
+  t.test(`Postgres ends a connection in the middle of ${what}: 503, and the replica lives on`, async (t) => {
+    const backends = await startBackends(t)
+    const app = await buildReplica(t, backends.env)
+    const [{ access_token }, other] = [await logIn(app), await logIn(app)]
+    // Holds the rows, so that it waits.
+    const client = await app.pg.connect()
+    try {
+      await client.query('BEGIN')
+      await client.query('SELECT FROM sessions FOR UPDATE')
+      const answer = app.inject({ method, url, headers: bearer(access_token) })
+      await until(async () => {
+        // On a connection of its own: inside a transaction the activity is as it was at the first look.
+        const { rows } = await app.pg.query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH ended%'"
+        )
+        return rows.length > 0
+      })
+      t.match((await answer).json(), { statusCode: 503, code: 'DATABASE_UNAVAILABLE' })
+    } finally {
+      await client.query('ROLLBACK')
+      client.release()
+    }
+    t.match(await present(app, access_token), { status: 200 }, 'it was not logged out')
+    t.equal((await logOut(app, other.access_token)).statusCode, 200)
   })
-  t.match((await answer).json(), { statusCode: 503, code: 'DATABASE_UNAVAILABLE' })
-  await client.query('ROLLBACK')
-  client.release()
-  t.match(await present(app, access_token), { status: 200 }, 'it was not logged out')
-  t.equal((await logOut(app, other.access_token)).statusCode, 200)
-})
+}
