@@ -535,7 +535,7 @@ function acknowledge(world: World, says: string, state: State): [says: string, s
         ...spelled(one),
         member: String(one.replica),
         leaseMs: leaseMs(world),
-        round: 0
+        spelled: ''
       }))
     }
     const { confirmed, mainServer } = replicas[by]!

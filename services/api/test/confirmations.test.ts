@@ -34,8 +34,7 @@ t.test('a barrier', async (t) => {
     await sleep(MAX_LEASE_MS * 1.02)
   }
   let round = 0
-  const register = (view: View) =>
-    redis.hset(REGISTRY, other, spellRegistration({ leaseMs: LEASE_MS, round: round++, ...view }))
+  const register = (view: View) => redis.hset(REGISTRY, other, spellRegistration(LEASE_MS, round++, view))
   const publish = async () => {
     const revocation = { kind: 'jti' as const, id: randomUUID(), expiresAt: new Date(Date.now() + 60_000) }
     const appended = await append(redis, GENERATION, [revocation], { by: appender })
@@ -115,6 +114,16 @@ t.test('a barrier', async (t) => {
       await passed
       await sleep(50)
       t.equal(await redis.hexists(REGISTRY, other), 1)
+      await redis.del(REGISTRY)
     }
   )
+
+  await t.test('strikes off also whoever registered in words of its own, as another version may', async (t) => {
+    await redis.hset(REGISTRY, other, `0${LEASE_MS} since today`, newMember('c'), 'nonsense')
+    const first = await (await publish()).passed
+    t.ok(first.waitedMs >= MAX_LEASE_MS, `${first.waitedMs} ms`)
+    const second = await (await publish()).passed
+    t.ok(second.waitedMs < LEASE_MS, `${second.waitedMs} ms: nobody is waited for`)
+    t.equal(await redis.hlen(REGISTRY), 0)
+  })
 })

@@ -135,9 +135,9 @@ for (const kind of ['binary', 'embedded'] as const) {
       t.match(
         appended?.registered.sort((x, y) => x.member.localeCompare(y.member)),
         [
-          { member: 'a#1', leaseMs: 250, round: 0, server: 's', generation: 'g', cursor: '0-0' },
-          { member: 'b#2', leaseMs: 10, round: 77, server: 's', generation: 'h', cursor: '7-1' },
-          { member: 'c#3', leaseMs: MAX_LEASE_MS }
+          { member: 'a#1', leaseMs: 250, spelled: '250 0 s g 0-0', server: 's', generation: 'g', cursor: '0-0' },
+          { member: 'b#2', leaseMs: 10, spelled: '10 77 s h 7-1', server: 's', generation: 'h', cursor: '7-1' },
+          { member: 'c#3', leaseMs: MAX_LEASE_MS, spelled: 'nonsense' }
         ]
       )
       t.equal(appended?.lastId, (await redis.xrevrange(LOG, '+', '-', 'COUNT', 1))[0]?.[0])

@@ -68,9 +68,9 @@ t.test('a direct look-up', async (t) => {
 t.test('a barrier', async (t) => {
   const log = { server: 's', generation: 'g' }
   const registered: Registered[] = [
-    { member: 'a#1', leaseMs: 250, round: 7, ...log, cursor: '9-0' },
-    { member: 'b#2', leaseMs: 100, round: 0, ...log, cursor: '9-0' },
-    { member: 'c#3', leaseMs: 500, round: 9, ...log, cursor: '10-0' }
+    { member: 'a#1', leaseMs: 250, spelled: '7', ...log, cursor: '9-0' },
+    { member: 'b#2', leaseMs: 100, spelled: '0', ...log, cursor: '9-0' },
+    { member: 'c#3', leaseMs: 500, spelled: '9', ...log, cursor: '10-0' }
   ]
   const barrier = { appendedAt: 1000, target: '10-0', generation: 'g', registered, believed: true }
   const nobody = (): undefined => undefined

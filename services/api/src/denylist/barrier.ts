@@ -10,15 +10,7 @@ import {
   type Sighting,
   type View
 } from './protocol.js'
-import {
-  confirmationsOf,
-  nameOf,
-  parseRegistration,
-  parseView,
-  REGISTRY,
-  spellRegistration,
-  STRIKE
-} from './registry.js'
+import { confirmationsOf, nameOf, parseRegistration, parseView, REGISTRY, STRIKE } from './registry.js'
 
 /** What a barrier says when it is over. */
 export interface Passed {
@@ -123,9 +115,9 @@ export function createBarriers(redis: Redis, subscriber: Redis, member: string):
         askAfter(ASK_AFTER_MS)
         look()
       })
-      for (const { member, ...registration } of silent(barrier, confirmedBy)) {
+      for (const { member, spelled } of silent(barrier, confirmedBy)) {
         // Nobody waits for it: where it fails, the next barrier does it.
-        redis.eval(STRIKE, 1, REGISTRY, member, spellRegistration(registration)).catch(() => undefined)
+        redis.eval(STRIKE, 1, REGISTRY, member, spelled).catch(() => undefined)
       }
 
       return {

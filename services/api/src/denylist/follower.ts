@@ -123,7 +123,7 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
   async function read(current: View): Promise<boolean> {
     const sent = now()
     const pipeline = redis.pipeline()
-    pipeline.hset(REGISTRY, member, spellRegistration({ leaseMs, round: round++, ...current }))
+    pipeline.hset(REGISTRY, member, spellRegistration(leaseMs, round++, current))
     pipeline.xread('COUNT', PAGE, 'BLOCK', blockMs, 'STREAMS', LOG, current.cursor)
     pipeline.eval(CHECK, 2, GENERATION, LOG)
     const replies = (await pipeline.exec())?.slice(-3) ?? []

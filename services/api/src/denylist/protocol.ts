@@ -111,8 +111,8 @@ export interface Registered extends View {
   /** Its name and, behind a `#`, which of its lives this is. */
   member: string
   leaseMs: number
-  /** Which of its registrations this is: no two are alike. */
-  round: number
+  /** As it stands in the registry: no two of its registrations are alike. */
+  spelled: string
 }
 
 /** What a barrier waits for. */

@@ -9,13 +9,14 @@ export const STRIKE = `
   if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end
   return 0`
 
-export const spellRegistration = ({ leaseMs, round, ...view }: Omit<Registered, 'member'>): string =>
+/** @param round which of its registrations this is, so that no two are alike */
+export const spellRegistration = (leaseMs: number, round: number, view: View): string =>
   `${leaseMs} ${round} ${spellView(view)}`
 
 export function parseRegistration(member: string, spelled: string): Registered {
-  const [leaseMs, round, ...view] = spelled.split(' ')
+  const [leaseMs, , ...view] = spelled.split(' ')
   // What says nothing, and is none of ours, is waited for as long as any.
-  return { member, leaseMs: Number(leaseMs) || MAX_LEASE_MS, round: Number(round), ...parseView(view) }
+  return { member, spelled, leaseMs: Number(leaseMs) || MAX_LEASE_MS, ...parseView(view) }
 }
 
 /** A view as one line: in the registry, and in a confirmation. */
