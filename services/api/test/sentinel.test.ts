@@ -287,6 +287,24 @@ t.test('settings that make a failover unsafe are refused at the start', { skip, 
   t.notMatch(error, PASSWORD_OF_REDIS)
 })
 
+t.test('a Redis that would drop revocations when it is full is refused at the start', { skip }, async (t) => {
+  const { port, client } = await startServer(t.testdir(), 'redis', () => [
+    `requirepass ${PASSWORD_OF_REDIS}`,
+    'maxmemory 64mb',
+    'maxmemory-policy volatile-lru',
+    'save ""'
+  ])
+  const own = { ...env, REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@127.0.0.1:${port}`, REPLICA_NAME: 'a' }
+  const start = () =>
+    spawnReplica(t, own).then(
+      ({ kill }) => kill(),
+      (reason: unknown) => String(reason)
+    )
+  t.match(await start(), /cannot start: Redis would drop revocations when it is full \(maxmemory-policy volatile-lru\)/)
+  await client.config('SET', 'maxmemory', '0')
+  t.notMatch(await start(), /cannot start/, 'without a limit nothing is dropped')
+})
+
 t.test('a node of a cluster is refused at the start', { skip }, async (t) => {
   const node = await startServer(t.testdir(), 'redis', () => [
     `requirepass ${PASSWORD_OF_REDIS}`,

@@ -57,6 +57,14 @@ export const redis = fp<RedisOptions>(
     if (/^redis_mode:cluster/m.test(await client.info('server'))) {
       throw new Error('Redis is a cluster, which would keep the denylist in pieces: one server is needed, or Sentinel')
     }
+    // It would drop some revocations and keep the generation, which says that all are there.
+    const memory = await client.info('memory')
+    const [, policy = 'noeviction'] = /^maxmemory_policy:(\S+)/m.exec(memory) ?? []
+    if (policy !== 'noeviction' && !/^maxmemory:0\b/m.test(memory)) {
+      throw new Error(
+        `Redis would drop revocations when it is full (maxmemory-policy ${policy}): it must be noeviction, or maxmemory 0`
+      )
+    }
     await app.register(fastifyRedis, { client })
   },
   { name: 'redis' }
