@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { EventEmitter } from 'node:events'
 import { startRedis, findBinary } from '@one-secret/local'
 import { Redis } from 'ioredis'
 import type { Pool } from 'pg'
@@ -10,6 +11,7 @@ import { createDirectDenylist } from '../src/denylist/direct.js'
 import { MAX_LEASE_MS } from '../src/denylist/protocol.js'
 import { createPublish } from '../src/denylist/publish.js'
 import { newMember, REGISTRY, STRIKE } from '../src/denylist/registry.js'
+import { replicated } from '../src/denylist/replicas-of-redis.js'
 import { revocationOfSession, revocationOfToken, type Revocation } from '../src/denylist/denylist.js'
 
 const MINUTE = 60_000
@@ -28,6 +30,17 @@ t.test('a revocation outlives its tokens by more than clocks differ', async (t) 
   const endedAt = new Date()
   const session = revocationOfSession(claims.sid, endedAt)
   t.ok(session.expiresAt.getTime() >= endedAt.getTime() + 15 * MINUTE + 60_000)
+})
+
+t.test('a revocation that is there already counts only once a replica of Redis has it', async (t) => {
+  // As Redis 8 does: WAIT is about what its own connection has written, and at once content where that is nothing.
+  let written = false
+  const redis = Object.assign(new EventEmitter(), {
+    set: () => Promise.resolve((written = true)),
+    wait: () => Promise.resolve(written ? 0 : 1)
+  })
+  const nothing = () => Promise.resolve('left alone')
+  await t.rejects(replicated(redis as unknown as Redis, nothing), /no replica of Redis has it/)
 })
 
 // The same suite against the real server and against the one that stands in for it where there is none.

@@ -15,7 +15,8 @@ const LOOK_UP_AT_PRIMARY = `
   redis.call('SET', KEYS[1], 1, 'PX', 1000)
   return redis.call('MGET', KEYS[2], KEYS[3], KEYS[4])`
 
-const PRIMARY = 'denylist:primary'
+/** Written where only that something is written matters. */
+export const PRIMARY = 'denylist:primary'
 
 export interface LookUps {
   /**

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis'
+import { PRIMARY } from './look-up.js'
 import { MAX_LEASE_MS } from './protocol.js'
 
 /** How long an append waits for a replica of Redis to have it, in milliseconds. */
@@ -15,7 +16,8 @@ export async function replicated<T>(redis: Redis, write: () => Promise<T>): Prom
   redis.once('close', onClose)
   try {
     const result = await write()
-    const replicas = await redis.wait(1, REPLICATED_MS - 100)
+    // What was there already, another connection has written, and Redis 8 waits only for what this one has: so it writes.
+    const [, replicas] = await Promise.all([redis.set(PRIMARY, 1, 'PX', 1000), redis.wait(1, REPLICATED_MS - 100)])
     if (closed) throw new Error('the connection to Redis was replaced')
     if (replicas < 1) throw new Error('no replica of Redis has it')
     return result
