@@ -64,8 +64,8 @@ async function startServer(
   return { port, pid: child.pid!, client }
 }
 
-/** A primary, two replicas of it, and three Sentinels of which two must agree. */
-async function startSentinels(): Promise<{ servers: Server[]; sentinels: Server[] }> {
+/** A primary, replicas of it, and three Sentinels of which two must agree. */
+async function startSentinels(replicaCount = 2): Promise<{ servers: Server[]; sentinels: Server[] }> {
   const dir = t.testdir()
   const settings = (port: number): string[] => [
     `requirepass ${PASSWORD_OF_REDIS}`,
@@ -83,9 +83,12 @@ async function startSentinels(): Promise<{ servers: Server[]; sentinels: Server[
   ]
   const primary = await startServer(dir, 'redis', settings)
   const replicas = await Promise.all(
-    [1, 2].map(() => startServer(dir, 'redis', (port) => [...settings(port), `replicaof 127.0.0.1 ${primary.port}`]))
+    Array.from({ length: replicaCount }, () =>
+      startServer(dir, 'redis', (port) => [...settings(port), `replicaof 127.0.0.1 ${primary.port}`])
+    )
   )
-  await until(async () => /connected_slaves:2/.test(await primary.client.info('replication')), 10_000)
+  const connected = `connected_slaves:${replicaCount}\r`
+  await until(async () => (await primary.client.info('replication')).includes(connected), 10_000)
   const sentinels = await Promise.all(
     [1, 2, 3].map(() =>
       startServer(dir, 'sentinel', () => [
@@ -100,7 +103,7 @@ async function startSentinels(): Promise<{ servers: Server[]; sentinels: Server[
   const knows = async ({ client }: Server): Promise<boolean> => {
     const fields = (await client.call('SENTINEL', 'MASTER', NAME)) as string[]
     const field = (name: string): string | undefined => fields[fields.indexOf(name) + 1]
-    return field('num-slaves') === '2' && field('num-other-sentinels') === '2'
+    return field('num-slaves') === String(replicaCount) && field('num-other-sentinels') === '2'
   }
   await until(async () => (await Promise.all(sentinels.map(knows))).every(Boolean), 30_000)
   return { servers: [primary, ...replicas], sentinels }
@@ -285,6 +288,20 @@ t.test('settings that make a failover unsafe are refused at the start', { skip, 
   t.match(error, /cannot start: a failover of Redis could lose revocations: min-replicas-to-write must be 1 or more/)
   t.match(error, new RegExp(`down-after-milliseconds is 1500 at 127.0.0.1:${sentinels[1]!.port}, and must exceed 3000`))
   t.notMatch(error, PASSWORD_OF_REDIS)
+})
+
+t.test('primaries that could be two at once, each with replicas, are refused at the start', { skip }, async (t) => {
+  const { sentinels } = await startSentinels(3)
+  const own = {
+    ...env,
+    REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
+    REDIS_SENTINELS: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')
+  }
+  const error = await spawnReplica(t, { ...own, REPLICA_NAME: 'a' }).then(
+    () => undefined,
+    (reason: unknown) => String(reason)
+  )
+  t.match(error, /min-replicas-to-write is 1, and must be half of the 3 replicas that 127.0.0.1:\d+ knows, or more/)
 })
 
 t.test('a Redis that would drop revocations when it is full is refused at the start', { skip }, async (t) => {

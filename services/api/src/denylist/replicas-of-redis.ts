@@ -28,7 +28,8 @@ export async function replicated<T>(redis: Redis, write: () => Promise<T>): Prom
 
 /**
  * Checks that a primary which is cut off stops answering before another takes its place and the leases it gave are over:
- * `min-replicas-to-write`, and `down-after-milliseconds` above `min-replicas-max-lag` and the longest lease.
+ * `min-replicas-to-write`, and `down-after-milliseconds` above `min-replicas-max-lag` and the longest lease. Nor may it be cut off
+ * together with as many replicas as it needs, and leave as many to the other.
  *
  * @returns what is wrong, or cannot be asked, in words; empty where all is well
  */
@@ -40,9 +41,9 @@ export async function checkFailover(
   const [wrong, unknown]: string[][] = [[], []]
   const settings = (await redis.config('GET', 'min-replicas-*').catch(() => [])) as string[]
   const setting = (key: string): number => Number(settings[settings.indexOf(key) + 1])
-  const maxLagSeconds = setting('min-replicas-max-lag')
+  const [toWrite, maxLagSeconds] = [setting('min-replicas-to-write'), setting('min-replicas-max-lag')]
   if (!settings.includes('min-replicas-to-write')) unknown!.push('Redis does not tell its settings (CONFIG GET)')
-  else if (setting('min-replicas-to-write') < 1 || maxLagSeconds === 0) {
+  else if (toWrite < 1 || maxLagSeconds === 0) {
     wrong!.push('min-replicas-to-write must be 1 or more, and min-replicas-max-lag not 0')
   }
 
@@ -59,10 +60,17 @@ export async function checkFailover(
     try {
       await sentinel.connect()
       const reply = (await sentinel.call('SENTINEL', 'MASTER', name)) as string[]
-      const downAfterMs = Number(reply[reply.indexOf('down-after-milliseconds') + 1])
+      const field = (key: string): number => Number(reply[reply.indexOf(key) + 1])
+      const [downAfterMs, replicas] = [field('down-after-milliseconds'), field('num-slaves')]
       const least = maxLagSeconds * 1000 + MAX_LEASE_MS
       if (downAfterMs <= least) {
         wrong!.push(`down-after-milliseconds is ${downAfterMs} at ${host}:${port}, and must exceed ${least}`)
+      }
+      if (toWrite >= 1 && 2 * toWrite < replicas) {
+        const half = `half of the ${replicas} replicas that ${host}:${port} knows, or more`
+        wrong!.push(
+          `min-replicas-to-write is ${toWrite}, and must be ${half} (SENTINEL RESET forgets those that are gone)`
+        )
       }
     } catch (error) {
       unknown!.push(`the Sentinel at ${host}:${port} does not answer (${(error as Error).message})`)
