@@ -201,14 +201,16 @@ const token = (revocation: number): string => `token ${revocation + 1}`
 const idOf = (id: number): string => `${id}-0`
 
 /** The longest lease and the slack, over the ticks it takes: so that a lease and a barrier end with a tick, not within one. */
-const tickMs = ({ maxLeaseTicks }: World): number => Math.ceil((1.01 * protocol.MAX_LEASE_MS) / maxLeaseTicks)
-const leaseMs = (world: World): number => Math.floor((world.leaseTicks * tickMs(world)) / 1.01)
+const tickMs = ({ maxLeaseTicks }: World): number =>
+  Math.ceil(protocol.withSlack(protocol.MAX_LEASE_MS) / maxLeaseTicks)
+const leaseMs = (world: World): number => Math.floor((world.leaseTicks * tickMs(world)) / protocol.withSlack(1))
 
 const NOW: protocol.Moment = { monotonic: 0, wall: 0 }
-const ago = (world: World, { ticks, drift }: Age): protocol.Moment => ({
-  monotonic: -ticks * tickMs(world),
-  wall: -(ticks + drift) * tickMs(world)
-})
+/** By the clocks of whoever holds a lease, which are as slow as they may be. */
+const ago = (world: World, { ticks, drift }: Age): protocol.Moment => {
+  const slowMs = tickMs(world) / protocol.withSlack(1)
+  return { monotonic: -ticks * slowMs, wall: -(ticks + drift) * slowMs }
+}
 
 const isHeld = (world: World, lease: Age | null): boolean =>
   world.decisions.holds(lease === null ? undefined : { sent: ago(world, lease), ms: leaseMs(world) }, NOW)

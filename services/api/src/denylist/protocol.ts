@@ -6,8 +6,11 @@
 /** The longest lease that can be configured, in milliseconds: what a barrier waits for where it does not know better. */
 export const MAX_LEASE_MS = 1000
 
-/** How much slower than another one replica's clock may tick. */
-const CLOCK_RATE_SLACK = 0.01
+/**
+ * How much slower than another one replica's clock may tick. Linux lets both of its clocks be slewed by a tenth, the monotonic
+ * one too, and 1.1 / 0.9 is less than that; chrony comes near it when it has much to correct.
+ */
+const CLOCK_RATE_SLACK = 0.25
 
 /** A reading of both clocks, in milliseconds. The monotonic one is never set; it stands still while the machine sleeps. */
 export interface Moment {
@@ -142,7 +145,8 @@ export function isBelieved(seen: Sighting | undefined, generation: string, now: 
   return seen !== undefined && seen.generation === generation && now - seen.since > withSlack(MAX_LEASE_MS)
 }
 
-const withSlack = (ms: number): number => ms * (1 + CLOCK_RATE_SLACK)
+/** How long another replica's clock may take for so many milliseconds. */
+export const withSlack = (ms: number): number => ms * (1 + CLOCK_RATE_SLACK)
 
 /**
  * Whether somebody registered has applied the entry, as it said when it registered or has confirmed since. Of the same log:
