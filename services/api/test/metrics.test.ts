@@ -71,7 +71,7 @@ t.test('each request that needs a token is counted once, by what was found of it
   const app = await buildReplica(t, env)
   const { access_token: token } = await logIn(app)
   const { access_token: short } = await logIn(app, undefined, { expires_in: 1 })
-  await sleep(1100)
+  await sleep(1300)
   const verified = await counting(app, 'token_verifications_total')
   const lookedUp = await counting(app, 'denylist_lookups_total')
   const published = await counting(app, 'revocations_published_total')

@@ -7,10 +7,10 @@
 export const MAX_LEASE_MS = 1000
 
 /**
- * How much slower than another one replica's clock may tick. Linux lets both of its clocks be slewed by a tenth, the monotonic
- * one too, and 1.1 / 0.9 is less than that; chrony comes near it when it has much to correct.
+ * How much slower than another one replica's clock may tick. Both of a machine's clocks are slewed while its time is being
+ * corrected, by chrony up to 83,333 ppm (maxslewrate): of two machines, one faster and one slower, 1.0833 / 0.9167.
  */
-const CLOCK_RATE_SLACK = 0.25
+const CLOCK_RATE_SLACK = 0.182
 
 /** A reading of both clocks, in milliseconds. The monotonic one is never set; it stands still while the machine sleeps. */
 export interface Moment {
