@@ -53,7 +53,14 @@ export async function buildApp(
   await app.register(cookies)
   await app.register(authenticate)
 
-  await app.register(health, { replicaName })
+  await app.register(health, {
+    replicaName,
+    needs: {
+      postgres: () => app.pg.query('SELECT 1'),
+      redis: () => app.redis.ping(),
+      denylist: () => app.denylist.isReady()
+    }
+  })
   await app.register(users)
   await app.register(auth, {
     accessTokenTtlSeconds,

@@ -14,10 +14,10 @@ import { isPostgresUnavailable, postgres } from '@one-secret/api/plugins/postgre
 import { protocol } from '@one-secret/api/plugins/protocol.js'
 import { redis } from '@one-secret/api/plugins/redis.js'
 import { servedBy } from '@one-secret/api/plugins/served-by.js'
+import { health } from '@one-secret/api/routes/health.js'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { RedisStore } from './redis-store.js'
 import { auth } from './routes/auth.js'
-import { health } from './routes/health.js'
 import { whoami } from './routes/whoami.js'
 
 /** Where sessions are kept: in this process alone, or in Redis, where every server finds them (session clustering). */
@@ -48,7 +48,13 @@ export async function buildSessions(
   await app.register(passwords)
   if (kind === 'redis') await app.register(redis, { url: config.redisUrl, sentinels: config.redisSentinels })
 
-  await app.register(health, { replicaName, kind })
+  await app.register(health, {
+    replicaName,
+    needs: {
+      postgres: () => app.pg.query('SELECT 1'),
+      store: async () => kind === 'memory' || app.redis.ping()
+    }
+  })
   await app.register(async (withSessions) => {
     await withSessions.register(fastifyCookie)
     await withSessions.register(fastifySession, {

@@ -141,7 +141,7 @@ for (const kind of ['memory', 'redis'] as const) {
       t.match((await post(app, '/auth/login', {}, { username })).json(), { statusCode: 400, code: 'VALIDATION_FAILED' })
     })
 
-    t.test('no cookie, a forged one, one of another secret', async (t) => {
+    t.test('no cookie, one whose id was changed, one without a signature', async (t) => {
       t.equal(await whoami(app), '401 SESSION_MISSING')
       const { cookies } = await logIn(app, username)
       const session = cookies['session']!

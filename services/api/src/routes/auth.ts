@@ -10,20 +10,19 @@ import {
   setTokenCookies
 } from '../cookies.js'
 import { countBy } from '../counts.js'
+import { credentialFields, requireCredentials } from '../credentials.js'
 import { Receipt, revocationOfSession, revocationOfToken } from '../denylist/denylist.js'
 import {
   authenticatedErrors,
-  CredentialsInvalid,
   ErrorBody,
   RefreshTokenInvalid,
   RefreshTokenMissing,
   RefreshTokenReused
 } from '../errors.js'
-import { PASSWORD_PATTERN } from '../passwords.js'
 import { needsAccessToken } from '../plugins/docs.js'
 import type { RefreshGrant } from '../refresh-tokens.js'
 import { endReusedSession, endSession, rotateSession, startSession, type SessionLimit } from '../sessions.js'
-import { findCredentials, foldUsername } from '../users.js'
+import { foldUsername } from '../users.js'
 
 /** A shorter life than the configured one may be asked for: the less a token is needed, the less it should be worth. */
 const ExpiresIn = Type.Integer({
@@ -33,8 +32,7 @@ const ExpiresIn = Type.Integer({
 
 const Credentials = Type.Object(
   {
-    username: Type.String({ minLength: 1, maxLength: 64, pattern: '^[^\\u0000\\ud800-\\udfff]*$' }),
-    password: Type.String({ minLength: 1, maxLength: 128, pattern: PASSWORD_PATTERN }),
+    ...credentialFields,
     expires_in: Type.Optional(ExpiresIn),
     transport: Type.Optional(
       Type.Enum(['body', 'cookie'], {
@@ -171,13 +169,11 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
       }
     },
     async (request, reply) => {
-      const { username, password, expires_in: expiresIn, transport = 'body' } = request.body
+      const { username, expires_in: expiresIn, transport = 'body' } = request.body
       if (transport === 'cookie') refuseCrossSite(request)
       app.passwords.requireRoom()
       await app.loginLimits.check(request, { name: foldUsername(username) })
-      const credentials = await findCredentials(app.pg, username)
-      const known = await app.passwords.verify(credentials?.passwordHash, password)
-      if (credentials === undefined || !known) throw new CredentialsInvalid()
+      const credentials = await requireCredentials(app.pg, app.passwords, request.body)
 
       const session = { ttlSeconds: refreshTokenTtlSeconds, userAgent: request.headers['user-agent'] }
       const { grant, revocations } = await startSession(app.pg, credentials, session, sessionLimit)

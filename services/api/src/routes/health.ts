@@ -5,19 +5,24 @@ import { exemptFromOverload } from '../plugins/overload.js'
 const Alive = Type.Object({ status: Type.Literal('alive') }, { description: 'The process answers' })
 
 const State = Type.Enum(['up', 'down'])
-const Readiness = Type.Object({
-  status: Type.Enum(['ready', 'not-ready', 'draining']),
-  replica: Type.String(),
-  postgres: State,
-  redis: State,
-  denylist: State
-})
+
+export interface HealthOptions {
+  replicaName: string
+  /** What a request cannot be served without, by name: down where it answers false, or not at all. */
+  needs: Record<string, () => Promise<unknown>>
+}
 
 /**
  * Live: should this process be replaced? Never because of a dependency, for a new one would not have it either.
  * Ready: should it get requests? Not while it drains, nor where it could not serve them.
  */
-export const health: FastifyPluginAsyncTypebox<{ replicaName: string }> = async (app, { replicaName }) => {
+export const health: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { replicaName, needs }) => {
+  const Readiness = Type.Object({
+    status: Type.Enum(['ready', 'not-ready', 'draining']),
+    replica: Type.String(),
+    ...Object.fromEntries(Object.keys(needs).map((name) => [name, State]))
+  })
+
   app.get(
     '/health/live',
     {
@@ -41,23 +46,21 @@ export const health: FastifyPluginAsyncTypebox<{ replicaName: string }> = async 
       }
     },
     async (_request, reply) => {
-      // Both are bounded by their connection's own time-outs.
-      const [postgres, redis, denylist] = await Promise.all([
-        state(app.pg.query('SELECT 1').then(() => true)),
-        state(app.redis.ping().then(() => true)),
-        state(app.denylist.isReady())
-      ])
-      const up = postgres === 'up' && redis === 'up' && denylist === 'up'
-      const status = app.draining ? ('draining' as const) : up ? ('ready' as const) : ('not-ready' as const)
+      // Each is bounded by its connection's own time-outs.
+      const states = await Promise.all(
+        Object.entries(needs).map(async ([name, ask]) => [name, await state(ask())] as const)
+      )
+      const up = states.every(([, one]) => one === 'up')
+      const status = app.draining ? 'draining' : up ? 'ready' : 'not-ready'
       return reply
         .code(status === 'ready' ? 200 : 503)
-        .send({ status, replica: replicaName, postgres, redis, denylist })
+        .send({ status, replica: replicaName, ...Object.fromEntries(states) })
     }
   )
 }
 
-const state = (answer: Promise<boolean>): Promise<'up' | 'down'> =>
+const state = (answer: Promise<unknown>): Promise<'up' | 'down'> =>
   answer.then(
-    (good) => (good ? 'up' : 'down'),
+    (good) => (good === false ? 'down' : 'up'),
     () => 'down' as const
   )

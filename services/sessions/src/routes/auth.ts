@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { CredentialsInvalid, ErrorBody } from '@one-secret/api/errors.js'
-import { PASSWORD_PATTERN } from '@one-secret/api/passwords.js'
-import { findCredentials } from '@one-secret/api/users.js'
+import { credentialFields, requireCredentials } from '@one-secret/api/credentials.js'
+import { ErrorBody } from '@one-secret/api/errors.js'
 import { Type } from 'typebox'
 import { COOKIE } from '../app.js'
 
@@ -16,13 +15,7 @@ declare module 'fastify' {
   }
 }
 
-const Credentials = Type.Object(
-  {
-    username: Type.String({ minLength: 1, maxLength: 64, pattern: '^[^\\u0000\\ud800-\\udfff]*$' }),
-    password: Type.String({ minLength: 1, maxLength: 128, pattern: PASSWORD_PATTERN })
-  },
-  { additionalProperties: false }
-)
+const Credentials = Type.Object(credentialFields, { additionalProperties: false })
 
 const LoggedIn = Type.Object(
   { transport: Type.Literal('cookie'), expires_in: Type.Integer({ description: 'Seconds' }) },
@@ -46,14 +39,11 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (app, { replic
       }
     },
     async (request) => {
-      const { username, password } = request.body
       app.passwords.requireRoom()
-      const credentials = await findCredentials(app.pg, username)
-      const known = await app.passwords.verify(credentials?.passwordHash, password)
-      if (credentials === undefined || !known) throw new CredentialsInvalid()
+      const { id } = await requireCredentials(app.pg, app.passwords, request.body)
       // A new id, or whoever has planted one in this browser would be logged in too.
       if (request.cookies[COOKIE] !== undefined) await request.session.regenerate()
-      Object.assign(request.session, { sub: credentials.id, sid: randomUUID(), issuedBy: replicaName })
+      Object.assign(request.session, { sub: id, sid: randomUUID(), issuedBy: replicaName })
       return { transport: 'cookie' as const, expires_in: ttlSeconds }
     }
   )
