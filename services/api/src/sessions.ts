@@ -113,6 +113,7 @@ export async function endReusedSession(
   { sid, generation }: RefreshGrant
 ): Promise<Revocation[] | undefined> {
   const revocations = await endAndRecord(pg, {
+    name: 'end-reused-session',
     text: `UPDATE sessions SET ended_at = coalesce(ended_at, now()), reused = true
       WHERE id = $1 AND generation > $2 AND expires_at > now() AND (ended_at IS NULL OR reused)`,
     values: [sid, generation]
@@ -137,6 +138,7 @@ export async function endSession(
   const revocations = await endAndRecord(
     pg,
     {
+      name: 'end-session',
       text: 'UPDATE sessions SET ended_at = coalesce(ended_at, now()) WHERE id = $1 AND user_id = $2',
       values: [sid, userId]
     },
@@ -186,6 +188,7 @@ export function changePassword(
  */
 function endSessionsExcept(client: Client, userId: string, kept: readonly string[]): Promise<Revocation[]> {
   return endAndRecord(client, {
+    name: 'end-sessions-except',
     text: `UPDATE sessions SET ended_at = coalesce(ended_at, now())
       WHERE user_id = $1 AND id <> ALL ($2::uuid[])
         AND coalesce(ended_at, expires_at) > now() - make_interval(secs => $3)`,

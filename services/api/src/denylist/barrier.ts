@@ -35,6 +35,8 @@ const ASK_AFTER_MS = 5
 export interface Barriers {
   /** Resolves once no replica holds a lease that knows nothing of what was appended. To be called when Redis has answered. */
   pass(appended: Appended): Promise<Passed>
+  /** What a replica says that it has applied. Those elsewhere say it over Redis, this one here. */
+  confirm(from: string, view: View): void
   /** The generation that Redis has been seen with. It counts how long: call it as soon as there is a new one. */
   saw: (generation: string) => void
   close(): void
@@ -79,6 +81,7 @@ export function createBarriers(redis: Redis, subscriber: Redis, member: string):
   }
 
   return {
+    confirm,
     saw,
     close: () => clearInterval(pings),
     async pass({ generation, lastId: target, registered }) {

@@ -33,6 +33,8 @@ export interface FollowerOptions {
   leaseMs: number
   /** Fills a Redis that has lost its data. */
   restore: () => Promise<void>
+  /** Is told what has been applied of what this very replica appended. */
+  onOwnApplied: (view: View) => void
   log: FastifyBaseLogger
 }
 
@@ -56,7 +58,7 @@ export interface Follower {
 
 export const now = (): Moment => ({ monotonic: performance.now(), wall: Date.now() })
 
-export function startFollower({ redis, pg, member, leaseMs, restore, log }: FollowerOptions): Follower {
+export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplied, log }: FollowerOptions): Follower {
   const blockMs = Math.max(1, Math.floor(leaseMs / 4))
   let entries = new Entries()
   let view: View | undefined
@@ -142,7 +144,8 @@ export function startFollower({ redis, pg, member, leaseMs, restore, log }: Foll
     }
     // Whoever waits is told at once. It is asked of the registry too, so that nothing hangs on this.
     for (const by of toConfirm) {
-      redis.publish(confirmationsOf(by), `${member} ${spellView(current)}`).catch(() => undefined)
+      if (by === member) onOwnApplied({ ...current })
+      else redis.publish(confirmationsOf(by), `${member} ${spellView(current)}`).catch(() => undefined)
     }
 
     const [generation, lastId] = check[1] as [string | null, string]

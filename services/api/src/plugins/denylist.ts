@@ -92,6 +92,7 @@ export const denylist = fp<DenylistOptions>(
       member,
       leaseMs,
       restore,
+      onOwnApplied: (view) => barriers.confirm(member, view),
       log: app.log
     })
     own = () => follower.entries
