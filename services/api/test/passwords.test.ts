@@ -10,16 +10,12 @@ const quantile = (numbers: number[], share: number): number =>
   numbers.sort((a, b) => a - b)[Math.min(numbers.length - 1, Math.floor(numbers.length * share))]!
 
 /**
- * Logs in with a wrong password four times as often as a replica with a core of its own can hash, some 90 a second,
+ * Logs in four times as often as a replica with a core of its own can hash, some 90 a second,
  * whether or not it is answered. In a thread of its own: what it costs the client is no time of the server's.
  */
 const STORM = `
-  const { parentPort, workerData: { url, username } } = require('node:worker_threads')
-  const request = {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username, password: 'not the password' })
-  }
+  const { parentPort, workerData: { url, body } } = require('node:worker_threads')
+  const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
   const answers = []
   const logIn = async () => {
     const started = performance.now()
@@ -128,30 +124,39 @@ t.test('a replica that hashes', async (t) => {
         }
         return quantile(await Promise.all(times), 0.99)
       }
-      const statuses: Record<number, number> = {}
-      const refusedAfter: number[] = []
-
-      // The best of a few: another program's noise makes a ratio worse, and never better.
-      let best = Infinity
-      for (let attempt = 0; attempt < 4 && best > 4; attempt++) {
-        const idle = await p99()
-        const storm = new Worker(STORM, { eval: true, workerData: { url, username } })
+      /** The same while logins come. @returns it, and how those were answered */
+      const p99InStorm = async (body: object) => {
+        const storm = new Worker(STORM, { eval: true, workerData: { url, body } })
         await once(storm, 'message')
         const busy = await p99()
         storm.postMessage('enough')
         const [answers] = (await once(storm, 'message')) as [{ status: number; ms: number; retryAfter: boolean }[]]
         await once(storm, 'exit')
-        for (const { status, ms, retryAfter } of answers) {
+        return { busy, answers }
+      }
+      const statuses: Record<number, number> = {}
+      const refusedAfter: number[] = []
+
+      // The best of a few: another program's noise makes a ratio worse, and never better.
+      let best = Infinity
+      for (let attempt = 0; attempt < 6 && best > 4; attempt++) {
+        const idle = await p99()
+        // As many that need no hash: on two cores whoever sends the storm takes its share of them too.
+        const unhashed = await p99InStorm({ username })
+        const hashed = await p99InStorm({ username, password: 'not the password' })
+        for (const { status, ms, retryAfter } of hashed.answers) {
           statuses[status] = (statuses[status] ?? 0) + 1
           if (status !== 503) continue
           refusedAfter.push(ms)
           if (!retryAfter) t.fail('503 without Retry-After')
         }
+        t.strictSame([...new Set(unhashed.answers.map(({ status }) => status))], [400])
         t.comment(
           `IN SHORT a storm of logins: ${JSON.stringify(statuses)}, the 503 after ${median(refusedAfter).toFixed(0)} ms (median); ` +
-            `p99 of /whoami: idle ${idle.toFixed(1)} ms, in the storm ${busy.toFixed(1)} ms`
+            `p99 of /whoami: idle ${idle.toFixed(1)} ms, in a storm without a hash ${unhashed.busy.toFixed(1)} ms, ` +
+            `with one ${hashed.busy.toFixed(1)} ms`
         )
-        best = Math.min(best, busy / Math.max(idle, 1))
+        best = Math.min(best, hashed.busy / Math.max(idle, unhashed.busy, 1))
       }
       t.ok(best <= 4, `/whoami took ${best.toFixed(1)} times as long`)
       t.strictSame(Object.keys(statuses), ['401', '503'])
