@@ -36,6 +36,10 @@ const { env: backends } = await startBackends(t)
 const { JWT_KEYS: _none, ...env } = backends
 void _none
 
+// They share nothing but these servers, and most of each is waiting.
+t.jobs = 2
+const buffered = { buffered: true }
+
 const DAY_MS = 86_400_000
 
 /** The lines of `jwt_key_info`, as in `k1 signs`. */
@@ -156,31 +160,36 @@ async function rotate(t: Test, replicas: readonly Target[], steps: Steps): Promi
   t.strictSame((await load.report(0)).wrongs, [], 'every other refresh token is accepted')
 }
 
-t.test('JWT_KEYS_FILE: a key is replaced by npm run keys under load, and no valid token is refused', async (t) => {
-  const file = join(t.testdir(), 'ring')
-  writeFileSync(file, `${newKeyRing('k1')}\n`)
-  const replicas = await Promise.all(
-    ['a', 'b', 'c'].map((REPLICA_NAME) => spawnReplica(t, { ...env, JWT_KEYS_FILE: file, REPLICA_NAME }))
-  )
-  const keys = async (...words: string[]): Promise<void> => {
-    const urls = replicas.map(({ url }) => url).join()
-    const { code, output } = await runProgram('keys.js', {}, '--file', file, '--replicas', urls, ...words)
-    t.equal(code, 0, output)
-  }
-  await rotate(t, replicas, {
-    add: () => keys('add', 'k2'),
-    sign: () => keys('sign', 'k2'),
-    async drop() {
-      // As it will be when every token of the old key has expired.
-      utimesSync(file, new Date(), new Date(Date.now() - 31 * DAY_MS))
-      await keys('drop', 'k1')
+t.test(
+  'JWT_KEYS_FILE: a key is replaced by npm run keys under load, and no valid token is refused',
+  buffered,
+  async (t) => {
+    const file = join(t.testdir(), 'ring')
+    writeFileSync(file, `${newKeyRing('k1')}\n`)
+    const replicas = await Promise.all(
+      ['a', 'b', 'c'].map((REPLICA_NAME) => spawnReplica(t, { ...env, JWT_KEYS_FILE: file, REPLICA_NAME }))
+    )
+    const keys = async (...words: string[]): Promise<void> => {
+      const urls = replicas.map(({ url }) => url).join()
+      const { code, output } = await runProgram('keys.js', {}, '--file', file, '--replicas', urls, ...words)
+      t.equal(code, 0, output)
     }
-  })
-  for (const replica of replicas) t.strictSame(await keysOf(replica), ['k2 signs'], 'the old key is not heard of')
-})
+    await rotate(t, replicas, {
+      add: () => keys('add', 'k2'),
+      sign: () => keys('sign', 'k2'),
+      async drop() {
+        // As it will be when every token of the old key has expired.
+        utimesSync(file, new Date(), new Date(Date.now() - 31 * DAY_MS))
+        await keys('drop', 'k1')
+      }
+    })
+    for (const replica of replicas) t.strictSame(await keysOf(replica), ['k2 signs'], 'the old key is not heard of')
+  }
+)
 
 t.test(
   'JWT_KEYS: a key is replaced by restarts, one replica after the other, and no valid token is refused',
+  buffered,
   async (t) => {
     const [k1, k2] = [newKeyRing('k1'), newKeyRing('k2')]
     const start = (ring: string): Promise<Replica> =>
@@ -207,7 +216,7 @@ t.test(
   }
 )
 
-t.test('SIGHUP: the file is read at once, and the replica serves on', async (t) => {
+t.test('SIGHUP: the file is read at once, and the replica serves on', buffered, async (t) => {
   const file = join(t.testdir(), 'ring')
   let ring = newKeyRing('k0')
   writeFileSync(file, ring)
@@ -224,76 +233,84 @@ t.test('SIGHUP: the file is read at once, and the replica serves on', async (t) 
   t.notMatch(replica.output(), 'closing')
 })
 
-t.test('SIGHUP with JWT_KEYS in the environment: one line that says that only a restart helps', async (t) => {
+t.test('SIGHUP with JWT_KEYS in the environment: one line that says that only a restart helps', buffered, async (t) => {
   const replica = await spawnReplica(t, { ...env, JWT_KEYS: newKeyRing() })
   process.kill(replica.pid, 'SIGHUP')
   await until(() => replica.output().includes('only a restart takes another one'))
   t.equal((await fetch(`${replica.url}/health/ready`)).status, 200)
 })
 
-t.test('a bad ring: the one in use stays, it is logged once and counted, and no secret is told', async (t) => {
-  const file = join(t.testdir(), 'ring')
-  const ring = newKeyRing('k1')
-  writeFileSync(file, ring)
-  const replica = await spawnReplica(t, { ...env, JWT_KEYS_FILE: file })
-  const { access_token, refresh_token } = await logInAt(replica)
-  const secret = randomBytes(32).toString('base64url')
-  const bad: [string, () => void, RegExp][] = [
-    ['empty', () => writeFileSync(file, ''), /number 1.*not kid:base64url/],
-    ['cut off', () => writeFileSync(file, `k2:${secret},k1`), /number 2.*not kid:base64url/],
-    ['a short key', () => writeFileSync(file, `${ring},k2:${secret.slice(0, 20)}`), /of 15 bytes/],
-    ['a secret where the kid should be', () => writeFileSync(file, `${secret}:k2`), /not kid:base64url/],
-    ['a kid twice', () => writeFileSync(file, `${ring},k1:${secret}`), /twice/],
-    ['gone', () => rmSync(file), /ENOENT/],
-    ['a folder', () => mkdirSync(file), /EISDIR/]
-  ]
-  for (const [what, make, expected] of bad) {
-    const before = await failuresOf(replica)
-    make()
-    await until(async () => (await failuresOf(replica)) >= before + 2)
-    t.strictSame(await keysOf(replica), ['k1 signs'], what)
-    t.equal(await whoami(replica, access_token), 200, what)
-    const complaints = replica
-      .output()
-      .split('\n')
-      .filter((line) => line.includes('"level":50'))
-    t.match(complaints.at(-1), expected, what)
-    t.equal(complaints.length, bad.findIndex(([name]) => name === what) + 1, `${what}: one line`)
-  }
-  for (const part of [secret, secret.slice(0, 20), ring.slice(3)]) t.notMatch(replica.output(), part)
-
-  rmSync(file, { recursive: true })
-  await replaceFile(file, `k2:${secret},${ring}`)
-  await until(async () => (await keysOf(replica)).join() === 'k2 signs,k1 verifies')
-  t.equal(await whoami(replica, access_token), 200, 'a good ring is taken again')
-  t.equal((await post(`${replica.url}/auth/refresh`, { refresh_token })).status, 200)
-})
-
-t.test('a file that is written in place, half of it being a whole ring: no key is missed for a moment', async (t) => {
-  const file = join(t.testdir(), 'ring')
-  const [k1, k2] = [newKeyRing('k1'), newKeyRing('k2')]
-  writeFileSync(file, k1)
-  const replica = await spawnReplica(t, { ...env, JWT_KEYS_FILE: file })
-  const { access_token } = await logInAt(replica)
-  const pause = new Int32Array(new SharedArrayBuffer(4))
-  for (let round = 0; round < 10; round++) {
-    const handle = openSync(file, 'r+')
-    ftruncateSync(handle)
-    writeSync(handle, k2, 0)
-    process.kill(replica.pid, 'SIGHUP')
-    // Not by a timer: nothing else of this process comes in between.
-    Atomics.wait(pause, 0, 0, 20)
-    writeSync(handle, `,${k1}`, k2.length)
-    closeSync(handle)
-    for (let i = 0; i < 4; i++) {
-      t.equal(await whoami(replica, access_token), 200)
-      await sleep(100)
+t.test(
+  'a bad ring: the one in use stays, it is logged once and counted, and no secret is told',
+  buffered,
+  async (t) => {
+    const file = join(t.testdir(), 'ring')
+    const ring = newKeyRing('k1')
+    writeFileSync(file, ring)
+    const replica = await spawnReplica(t, { ...env, JWT_KEYS_FILE: file })
+    const { access_token, refresh_token } = await logInAt(replica)
+    const secret = randomBytes(32).toString('base64url')
+    const bad: [string, () => void, RegExp][] = [
+      ['empty', () => writeFileSync(file, ''), /number 1.*not kid:base64url/],
+      ['cut off', () => writeFileSync(file, `k2:${secret},k1`), /number 2.*not kid:base64url/],
+      ['a short key', () => writeFileSync(file, `${ring},k2:${secret.slice(0, 20)}`), /of 15 bytes/],
+      ['a secret where the kid should be', () => writeFileSync(file, `${secret}:k2`), /not kid:base64url/],
+      ['a kid twice', () => writeFileSync(file, `${ring},k1:${secret}`), /twice/],
+      ['gone', () => rmSync(file), /ENOENT/],
+      ['a folder', () => mkdirSync(file), /EISDIR/]
+    ]
+    for (const [what, make, expected] of bad) {
+      const before = await failuresOf(replica)
+      make()
+      await until(async () => (await failuresOf(replica)) >= before + 2)
+      t.strictSame(await keysOf(replica), ['k1 signs'], what)
+      t.equal(await whoami(replica, access_token), 200, what)
+      const complaints = replica
+        .output()
+        .split('\n')
+        .filter((line) => line.includes('"level":50'))
+      t.match(complaints.at(-1), expected, what)
+      t.equal(complaints.length, bad.findIndex(([name]) => name === what) + 1, `${what}: one line`)
     }
-  }
-  await until(async () => (await keysOf(replica)).join() === 'k2 signs,k1 verifies')
-})
+    for (const part of [secret, secret.slice(0, 20), ring.slice(3)]) t.notMatch(replica.output(), part)
 
-t.test('another secret under the same kid: the new one counts', async (t) => {
+    rmSync(file, { recursive: true })
+    await replaceFile(file, `k2:${secret},${ring}`)
+    await until(async () => (await keysOf(replica)).join() === 'k2 signs,k1 verifies')
+    t.equal(await whoami(replica, access_token), 200, 'a good ring is taken again')
+    t.equal((await post(`${replica.url}/auth/refresh`, { refresh_token })).status, 200)
+  }
+)
+
+t.test(
+  'a file that is written in place, half of it being a whole ring: no key is missed for a moment',
+  buffered,
+  async (t) => {
+    const file = join(t.testdir(), 'ring')
+    const [k1, k2] = [newKeyRing('k1'), newKeyRing('k2')]
+    writeFileSync(file, k1)
+    const replica = await spawnReplica(t, { ...env, JWT_KEYS_FILE: file })
+    const { access_token } = await logInAt(replica)
+    const pause = new Int32Array(new SharedArrayBuffer(4))
+    for (let round = 0; round < 10; round++) {
+      const handle = openSync(file, 'r+')
+      ftruncateSync(handle)
+      writeSync(handle, k2, 0)
+      process.kill(replica.pid, 'SIGHUP')
+      // Not by a timer: nothing else of this process comes in between.
+      Atomics.wait(pause, 0, 0, 20)
+      writeSync(handle, `,${k1}`, k2.length)
+      closeSync(handle)
+      for (let i = 0; i < 4; i++) {
+        t.equal(await whoami(replica, access_token), 200)
+        await sleep(100)
+      }
+    }
+    await until(async () => (await keysOf(replica)).join() === 'k2 signs,k1 verifies')
+  }
+)
+
+t.test('another secret under the same kid: the new one counts', buffered, async (t) => {
   const file = join(t.testdir(), 'ring')
   writeFileSync(file, newKeyRing('k1'))
   const app = await buildReplica(t, { ...env, JWT_KEYS_FILE: file })
@@ -305,7 +322,7 @@ t.test('another secret under the same kid: the new one counts', async (t) => {
   t.match(await present(app, (await logIn(app)).access_token), { status: 200 })
 })
 
-t.test('two tabs refresh at once, at replicas that sign with different keys: that is no theft', async (t) => {
+t.test('two tabs refresh at once, at replicas that sign with different keys: that is no theft', buffered, async (t) => {
   const [k1, k2] = [newKeyRing('k1'), newKeyRing('k2')]
   const [a, b] = await Promise.all(
     [`${k1},${k2}`, `${k2},${k1}`].map((ring) => buildReplica(t, { ...env, JWT_KEYS: ring }))
@@ -324,7 +341,7 @@ t.test('two tabs refresh at once, at replicas that sign with different keys: tha
   }
 })
 
-t.test('a ring that was exchanged without a change of the file’s size and times is seen', async (t) => {
+t.test('a ring that was exchanged without a change of the file’s size and times is seen', buffered, async (t) => {
   const file = join(t.testdir(), 'ring')
   const ring = newKeyRing('k1')
   writeFileSync(file, ring)

@@ -24,6 +24,10 @@ const { env: backends } = await startBackends(t)
 const { JWT_KEYS: _none, ...env } = backends
 void _none
 
+// They share nothing but these servers, and most of each is waiting for processes to start.
+t.jobs = 3
+const buffered = { buffered: true }
+
 const MINUTE_MS = 60_000
 
 interface Ended {
@@ -73,7 +77,7 @@ async function refused(t: Test, ring: ReturnType<typeof ringIn>, words: string[]
   )
 }
 
-t.test('list, add, sign, drop, with two replicas: what is safe next is said at each step', async (t) => {
+t.test('list, add, sign, drop, with two replicas: what is safe next is said at each step', buffered, async (t) => {
   const ring = ringIn(t)
   const spawn = (REPLICA_NAME: string) => spawnReplica(t, { ...env, JWT_KEYS_FILE: ring.file, REPLICA_NAME })
   const [a, b] = await Promise.all([spawn('a'), spawn('b')])
@@ -117,7 +121,7 @@ t.test('list, add, sign, drop, with two replicas: what is safe next is said at e
   await refused(t, ring, ['drop', 'k3', '--force'], /k3 is the only key/)
 })
 
-t.test('sign is refused until the key has reached every replica', async (t) => {
+t.test('sign is refused until the key has reached every replica', buffered, async (t) => {
   const ring = ringIn(t, `${newKeyRing('k1')},${newKeyRing('k2')}`)
   const [k1, k2] = ring.read().trim().split(',') as [string, string]
   const good = await spawnReplica(t, { ...env, JWT_KEYS_FILE: ring.file, REPLICA_NAME: 'good' })
@@ -168,7 +172,7 @@ t.test('sign is refused until the key has reached every replica', async (t) => {
   t.match(await ring.keys('sign', 'k2', ...replicasOf(good)), { code: 0 })
 })
 
-t.test('add and drop end with 1 and say who has not taken it, where a replica has not', async (t) => {
+t.test('add and drop end with 1 and say who has not taken it, where a replica has not', buffered, async (t) => {
   const ring = ringIn(t)
   const good = await spawnReplica(t, { ...env, JWT_KEYS_FILE: ring.file, REPLICA_NAME: 'good' })
   const stale = await spawnReplica(t, { ...env, JWT_KEYS: ring.read().trim(), REPLICA_NAME: 'stale' })
@@ -193,6 +197,7 @@ t.test('add and drop end with 1 and say who has not taken it, where a replica ha
 
 t.test(
   'where a refresh token lives for a minute, the access tokens of the old key still live for a quarter of an hour',
+  buffered,
   async (t) => {
     const ring = ringIn(t, `${newKeyRing('k2')},${newKeyRing('k1')}`)
     const replica = await spawnReplica(t, { ...env, JWT_KEYS_FILE: ring.file, REFRESH_TOKEN_TTL: '1m' })
@@ -203,14 +208,14 @@ t.test(
   }
 )
 
-t.test('a name that has addresses of both kinds is one replica', async (t) => {
+t.test('a name that has addresses of both kinds is one replica', buffered, async (t) => {
   const ring = ringIn(t)
   const replica = await spawnReplica(t, { ...env, JWT_KEYS_FILE: ring.file })
   const { port } = new URL(replica.url)
   t.match(await ring.keys('--replicas', `http://localhost:${port}`), { output: /k1 +signs +1 of 1/ })
 })
 
-t.test('who answers and is no replica counts as one that does not answer', async (t) => {
+t.test('who answers and is no replica counts as one that does not answer', buffered, async (t) => {
   const ring = ringIn(t, `${newKeyRing('k1')},${newKeyRing('k2')}`)
   const answers: [(request: IncomingMessage, response: ServerResponse) => void, RegExp][] = [
     [(_, response) => response.writeHead(404).end(), /GET \/metrics answers 404/],
@@ -227,7 +232,7 @@ t.test('who answers and is no replica counts as one that does not answer', async
   }
 })
 
-t.test('eight at once: one after the other, and no key is lost', async (t) => {
+t.test('eight at once: one after the other, and no key is lost', buffered, async (t) => {
   const ring = ringIn(t)
   let looking = true
   const odd: unknown[] = []
@@ -250,7 +255,7 @@ t.test('eight at once: one after the other, and no key is lost', async (t) => {
   t.strictSame(readdirSync(ring.folder), ['ring'])
 })
 
-t.test('a lock', async (t) => {
+t.test('a lock', buffered, async (t) => {
   const ring = ringIn(t)
   const lock = `${ring.file}.lock`
   const { pid } = await runAndEnd()
@@ -285,7 +290,7 @@ t.test('a lock', async (t) => {
   }
 })
 
-t.test('mode, owner and symbolic link of the file stay', async (t) => {
+t.test('mode, owner and symbolic link of the file stay', buffered, async (t) => {
   const ring = ringIn(t)
   const root = process.getuid?.() === 0
   chmodSync(ring.file, 0o440)
@@ -301,7 +306,7 @@ t.test('mode, owner and symbolic link of the file stay', async (t) => {
   t.not(ino, before.ino, 'it was exchanged, not written into')
 })
 
-t.test('whatever fails, the old ring stays', async (t) => {
+t.test('whatever fails, the old ring stays', buffered, async (t) => {
   const ring = ringIn(t)
   mkdirSync(`${ring.file}.draft`)
   writeFileSync(join(`${ring.file}.draft`, 'x'), '')
@@ -317,17 +322,21 @@ t.test('whatever fails, the old ring stays', async (t) => {
   t.notOk(existsSync(ring.file))
 })
 
-t.test('with JWT_KEYS in the environment it refuses, for that would replace the ring at the next start', async (t) => {
-  const ring = ringIn(t)
-  const JWT_KEYS = newKeyRing('k7')
-  const { code, output } = await runProgram('keys.js', { JWT_KEYS, JWT_KEYS_FILE: ring.file }, 'add')
-  t.equal(code, 1)
-  t.match(output, /JWT_KEYS is set.* take it out of \.env/)
-  t.notMatch(output, JWT_KEYS.slice(3))
-  t.strictSame(ring.kids(), ['k1'])
-})
+t.test(
+  'with JWT_KEYS in the environment it refuses, for that would replace the ring at the next start',
+  buffered,
+  async (t) => {
+    const ring = ringIn(t)
+    const JWT_KEYS = newKeyRing('k7')
+    const { code, output } = await runProgram('keys.js', { JWT_KEYS, JWT_KEYS_FILE: ring.file }, 'add')
+    t.equal(code, 1)
+    t.match(output, /JWT_KEYS is set.* take it out of \.env/)
+    t.notMatch(output, JWT_KEYS.slice(3))
+    t.strictSame(ring.kids(), ['k1'])
+  }
+)
 
-t.test('what is not understood: exit code 2, and a secret pasted by mistake is not repeated', async (t) => {
+t.test('what is not understood: exit code 2, and a secret pasted by mistake is not repeated', buffered, async (t) => {
   const ring = ringIn(t)
   const secret = newKeyRing('k2')
   for (const words of [
