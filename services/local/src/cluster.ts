@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { findBinary } from './binaries.js'
 import { runChild } from './child.js'
 import { LocalError, messageOf } from './errors.js'
-import { createExitHook } from './exit-hook.js'
-import { startNginx, type Balancer } from './nginx.js'
+import { createExitHook, type ExitHook } from './exit-hook.js'
+import { COMPARED, KINDS, type Kind, type Pools } from './lanes.js'
+import { nginxKnowsSticky, startNginx, type Balancer } from './nginx.js'
 import type { Options } from './options.js'
-import { apiMigrate, apiServer } from './paths.js'
+import { apiMigrate } from './paths.js'
 import { freePort, requireFreePort } from './ports.js'
 import { startPostgres, type Postgres } from './postgres.js'
 import { startProxy } from './proxy.js'
@@ -17,7 +18,7 @@ import { createTempDir } from './temp-dir.js'
 
 export interface ClusterOptions extends Pick<
   Options,
-  'replicas' | 'port' | 'host' | 'balancer' | 'postgres' | 'redis'
+  'replicas' | 'port' | 'host' | 'balancer' | 'postgres' | 'redis' | 'compare'
 > {
   /** The environment given to the launcher, which every replica gets. */
   env: NodeJS.ProcessEnv
@@ -34,6 +35,8 @@ export interface ClusterOptions extends Pick<
 export interface Cluster {
   balancer: Balancer
   replicas: readonly Replica[]
+  /** The servers of a comparison, those of the api among them; undefined where there is none. */
+  pools: Pools | undefined
   postgres: Postgres
   redis: Redis
   /** The file of the key ring, undefined where the ring was given in JWT_KEYS. */
@@ -44,6 +47,8 @@ export interface Cluster {
    * @throws {LocalError} there is only one, one is down, or a new one is not ready: the rest is left as it is
    */
   roll(): Promise<void>
+  /** Adds a server of that kind. @returns when it is sent requests */
+  add(kind: Kind): Promise<Replica>
   /** Balancer, then replicas, then Redis and Postgres; within 5 s. A second call waits for the first. */
   stop(): Promise<void>
 }
@@ -85,9 +90,18 @@ function replicaEnvironment(env: NodeJS.ProcessEnv, postgres: Postgres, redis: R
   }
 }
 
-function chooseBalancer(asked: Options['balancer']): { kind: Balancer['kind']; reason: string } {
+async function chooseBalancer(
+  { balancer: asked, compare }: Pick<Options, 'balancer' | 'compare'>,
+  exitHook: ExitHook
+): Promise<{ kind: Balancer['kind']; reason: string }> {
+  const hasNginx = findBinary('nginx') !== undefined
+  const isTooOld = compare && hasNginx && !(await nginxKnowsSticky(exitHook))
+  if (isTooOld && asked === 'nginx') {
+    throw new LocalError('the nginx on the PATH is too old for --compare: `sticky cookie` came with 1.29.6')
+  }
   if (asked) return { kind: asked, reason: 'asked for' }
-  if (findBinary('nginx') !== undefined) return { kind: 'nginx', reason: 'nginx is on the PATH' }
+  if (isTooOld) return { kind: 'embedded', reason: 'the nginx on the PATH is too old for `sticky cookie` (1.29.6)' }
+  if (hasNginx) return { kind: 'nginx', reason: 'nginx is on the PATH' }
   return { kind: 'embedded', reason: 'no nginx on the PATH' }
 }
 
@@ -113,10 +127,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   }
 
   try {
-    for (const script of [apiServer, apiMigrate]) {
+    for (const script of [apiMigrate, ...Object.values(KINDS).map((kind) => kind.script)]) {
       if (!existsSync(script)) throw new LocalError(`${script} is missing; build it first (npm run build)`)
     }
-    const balancerKind = chooseBalancer(options.balancer)
+    const balancerKind = await chooseBalancer(options, exitHook)
     if (balancerKind.kind === 'nginx' && findBinary('nginx') === undefined) throw new LocalError('no nginx on the PATH')
     const port = options.port || (await freePort(options.host))
     await requireFreePort(port, options.host)
@@ -155,19 +169,48 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     await runChild(process.execPath, [apiMigrate], { ...common, name: 'migrate', env: replicaEnv })
     step('schema', 'up to date')
 
-    const replicas = await startReplicas(options.replicas, {
-      ...common,
-      env: replicaEnv,
-      ...(options.onReplicaLine && { onLine: options.onReplicaLine })
-    })
-    stops.push(async () => void (await Promise.all(replicas.map((replica) => replica.stop()))))
+    const startServers = (kind: Kind, count: number, first = 1): Promise<Replica[]> =>
+      startReplicas(count, {
+        ...common,
+        kind,
+        first,
+        script: KINDS[kind].script,
+        env: { ...replicaEnv, ...KINDS[kind].env },
+        ...(options.onReplicaLine && { onLine: options.onReplicaLine })
+      })
+    /** By the number of the last one that was ever started. */
+    const newest: Partial<Record<Kind, number>> = {}
+    const stopAll = (servers: readonly Replica[]) => async (): Promise<void> =>
+      void (await Promise.all(servers.map((server) => server.stop())))
+    const replicas = await startServers('api', options.replicas)
+    stops.push(stopAll(replicas))
     // For `npm run keys`, which asks each of them.
     if (keysDir !== undefined) writeFileSync(join(keysDir, 'replicas'), replicas.map(({ url }) => `${url}\n`).join(''))
     step('replicas', `${replicas.length} of the api`)
+    let pools: Pools | undefined
+    if (options.compare) {
+      const compared: [Kind, Replica[]][] = [['api', replicas]]
+      // One kind after the other: all at once would take longer than each may.
+      for (const kind of COMPARED) {
+        signal?.throwIfAborted()
+        const servers = await startServers(kind, options.replicas)
+        compared.push([kind, servers])
+        stops.push(stopAll(servers))
+      }
+      pools = Object.fromEntries(compared) as Pools
+      step('compared', COMPARED.map((kind) => `${options.replicas} × ${kind}`).join(', '))
+    }
 
     signal?.throwIfAborted()
     const startBalancer = balancerKind.kind === 'nginx' ? startNginx : startProxy
-    const balancer = await startBalancer({ ...common, port, host: options.host, replicas, ...serverLines('nginx') })
+    const balancer = await startBalancer({
+      ...common,
+      port,
+      host: options.host,
+      replicas,
+      ...(pools && { pools }),
+      ...serverLines('nginx')
+    })
     stops.push(() => balancer.stop())
     balancer.reason = balancerKind.reason
     step('balancer', describe(balancer))
@@ -180,7 +223,15 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         boundMs: Number(SHUTDOWN_GRACE_MS) + KILL_AFTER_GRACE_MS,
         ...(options.onReplicaLine && { onLine: options.onReplicaLine })
       }).finally(() => (rolling = undefined)))
-    return { balancer, replicas, postgres, redis, keyRingFile, roll, stop }
+    const add = async (kind: Kind): Promise<Replica> => {
+      const servers = kind === 'api' ? replicas : pools?.[kind]
+      if (!servers) throw new LocalError(`there is no ${kind} without --compare`)
+      const [added] = await startServers(kind, 1, (newest[kind] = (newest[kind] ?? options.replicas) + 1))
+      servers.push(added!)
+      await balancer.refresh()
+      return added!
+    }
+    return { balancer, replicas, pools, postgres, redis, keyRingFile, roll, add, stop }
   } catch (error) {
     await stop()
     throw error

@@ -5,7 +5,8 @@ import { runChild, startChild, waitUntilReady, type Child } from './child.js'
 import { LocalError } from './errors.js'
 import { createExitHook, type ExitHook } from './exit-hook.js'
 import { askHttp } from './http-probe.js'
-import { nginxTemplate } from './paths.js'
+import type { Pools } from './lanes.js'
+import { laneTemplates, nginxTemplate } from './paths.js'
 import { freePort, requireFreePort } from './ports.js'
 import type { Upstream } from './replicas.js'
 import { createTail } from './tail.js'
@@ -18,6 +19,8 @@ export interface BalancerOptions {
   host?: string
   /** Whom to send requests to. A replica that is started again keeps its URL. */
   replicas: readonly Upstream[]
+  /** The servers of a comparison, where there is one: then there are lanes. */
+  pools?: Record<keyof Pools, readonly Upstream[]>
   /** Gives up, and leaves nothing behind. */
   signal?: AbortSignal | undefined
   exitHook?: ExitHook
@@ -32,6 +35,8 @@ export interface Balancer {
   reason: string
   version?: string
   pid?: number
+  /** Looks again at who there is, where somebody was added or taken away. */
+  refresh(): Promise<void>
   /** Ends what is under way, within a second. A second call waits for the first. */
   stop(): Promise<void>
 }
@@ -58,6 +63,26 @@ export function renderTemplate(template: string, values: Record<string, string>)
     if (value === undefined) throw new Error(`nobody gives \${${name}} of the nginx template`)
     return value
   })
+}
+
+/** Only open-source nginx of this version or later keeps a client at its server by a cookie. */
+const STICKY_SINCE = [1, 29, 6]
+
+/** Whether the nginx on the PATH can serve the lanes of a comparison. */
+export async function nginxKnowsSticky(exitHook: ExitHook): Promise<boolean> {
+  const command = findBinary('nginx')
+  if (command === undefined) return false
+  const [line = ''] = await runChild(command, ['-v'], { name: 'nginx -v', exitHook })
+  const version = (/nginx\/([\d.]+)/.exec(line)?.[1] ?? '0').split('.').map(Number)
+  for (const [i, least] of STICKY_SINCE.entries()) {
+    if (version[i] !== least) return (version[i] ?? 0) > least
+  }
+  return true
+}
+
+/** As nginx' configuration has them. A refused connection judges nobody: see the template. */
+function serversOf(replicas: readonly Upstream[]): string {
+  return replicas.map(({ url }) => `server ${new URL(url).host} max_fails=0;`).join(' ')
 }
 
 /**
@@ -88,14 +113,27 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
     // Started by root, its workers are somebody else and write here.
     if (process.getuid?.() === 0) chmodSync(directory, 0o777)
     const file = join(temp.path, 'nginx.conf')
-    const servers = options.replicas.map(({ url }) => `server ${new URL(url).host} max_fails=0;`)
-    const values = {
-      NGINX_LISTEN: `${inBrackets(host)}:${port}`,
-      NGINX_RESOLVER: '',
-      NGINX_API_SERVERS: servers.join(' '),
-      NGINX_TMP: directory
+    const configure = (): void => {
+      const { replicas, pools } = options
+      const values = {
+        NGINX_LISTEN: `${inBrackets(host)}:${port}`,
+        NGINX_RESOLVER: '',
+        NGINX_API_SERVERS: serversOf(replicas),
+        NGINX_TMP: directory,
+        ...(pools && {
+          NGINX_SESSIONS_MEMORY_SERVERS: serversOf(pools['sessions-memory']),
+          NGINX_SESSIONS_REDIS_SERVERS: serversOf(pools['sessions-redis']),
+          NGINX_API_SINGLE_SERVERS: serversOf(pools['api-single'])
+        })
+      }
+      writeFileSync(file, renderTemplate(readFileSync(nginxTemplate, 'utf8'), values))
+      if (!pools) return
+      mkdirSync(join(directory, 'lanes'), { recursive: true })
+      for (const { name, path } of laneTemplates) {
+        writeFileSync(join(directory, 'lanes', name), renderTemplate(readFileSync(path, 'utf8'), values))
+      }
     }
-    writeFileSync(file, renderTemplate(readFileSync(nginxTemplate, 'utf8'), values))
+    configure()
     child = await startChild(command, ['-e', 'stderr', '-p', directory, '-c', file, '-g', 'daemon off;'], {
       name: 'nginx',
       exitHook,
@@ -105,6 +143,7 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
       stdout: accessLog?.fd ?? 'ignore',
       ...(onLine && { onLine })
     })
+    const nginx = child
     const url = localUrl(host, port)
     const answers = async (): Promise<void> => {
       await askHttp(`${url}/health/live`)
@@ -117,6 +156,12 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
       reason: 'nginx is on the PATH',
       version: version.replace(/^.*nginx\//, ''),
       pid: child.pid,
+      async refresh() {
+        configure()
+        // Those who are served by the old workers are served to the end.
+        process.kill(nginx.pid, 'SIGHUP')
+        await waitUntilReady('nginx', answers, { timeoutMs: START_TIMEOUT_MS, child: nginx, signal })
+      },
       stop
     }
   } catch (error) {

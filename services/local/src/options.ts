@@ -12,6 +12,8 @@ export interface Options {
   balancer: 'nginx' | 'embedded' | undefined
   postgres: PostgresKind | undefined
   redis: RedisKind | undefined
+  /** Also the servers that the api is compared with, each in a lane of the balancer. */
+  compare: boolean
   json: boolean
   verbose: boolean
   help: boolean
@@ -30,6 +32,7 @@ export const HELP = `Runs the whole cluster on this machine: api replicas, a bal
   --balancer <kind>     nginx | embedded
   --postgres <kind>     url | binary | embedded
   --redis <kind>        url | binary | embedded
+  --compare             also the servers that keep sessions, and the lanes /lanes/memory, sticky, cluster, jwt, single
   --json                one line of JSON on stdout when ready (npm start --silent -- --json)
   --verbose             also what Postgres, Redis and nginx log
   -h, --help; --version
@@ -82,6 +85,7 @@ export function parseOptions(args: readonly string[]): Options {
         balancer: { type: 'string' },
         postgres: { type: 'string' },
         redis: { type: 'string' },
+        compare: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         verbose: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -96,6 +100,7 @@ export function parseOptions(args: readonly string[]): Options {
       balancer: oneOf('balancer', values.balancer, ['nginx', 'embedded']),
       postgres: oneOf('postgres', values.postgres, ['url', 'binary', 'embedded']),
       redis: oneOf('redis', values.redis, ['url', 'binary', 'embedded']),
+      compare: values.compare,
       json: values.json,
       verbose: values.verbose,
       help: values.help,

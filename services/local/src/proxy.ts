@@ -5,8 +5,10 @@ import { Readable, type Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { LocalError } from './errors.js'
+import { LANES, STICKY, STICKY_COOKIE } from './lanes.js'
 import { localUrl, type Balancer, type BalancerOptions } from './nginx.js'
 import type { Upstream } from './replicas.js'
+import { findSticky, Rotation, stickyName } from './rotation.js'
 
 const KIB = 1024
 
@@ -37,15 +39,23 @@ const ANSWERS = {
 
 type Answer = keyof typeof ANSWERS
 
-const body = (statusCode: Answer): object => ({ statusCode, ...ANSWERS[statusCode] })
+/** What a lane of the comparison says in place of the 502, for it is not there unless it is asked for. */
+const NOBODY_IN_LANE =
+  'No server of this lane answered; docker compose --profile compare up -d, or npm start -- --compare, starts them'
 
-function answer(reply: FastifyReply, statusCode: Answer): FastifyReply {
+const body = (statusCode: Answer, message?: string): object => ({
+  statusCode,
+  ...ANSWERS[statusCode],
+  ...(message !== undefined && { message })
+})
+
+function answer(reply: FastifyReply, statusCode: Answer, message?: string): FastifyReply {
   // By hand, for Fastify's serializer of errors drops `code`.
   return reply
     .code(statusCode)
     .type('application/json')
     .header('x-request-id', reply.request.id)
-    .send(JSON.stringify(body(statusCode)))
+    .send(JSON.stringify(body(statusCode, message)))
 }
 
 /** How long a client has to read why it was refused, in milliseconds, before the connection is closed on our side too. */
@@ -89,25 +99,9 @@ function codesOf(error: unknown): string[] {
 function isMetrics(path: string): boolean {
   try {
     const { pathname } = new URL(`http://replica${path}`)
-    return /^\/+metrics(?:\/|$)/i.test(decodeURIComponent(pathname).replaceAll('\\', '/'))
+    return /^(?:\/+lanes\/+[^/]+)?\/+metrics(?:\/|$)/i.test(decodeURIComponent(pathname).replaceAll('\\', '/'))
   } catch {
     return true
-  }
-}
-
-/** Round robin over those who are alive. */
-class Rotation {
-  #next = 0
-
-  constructor(readonly replicas: readonly Upstream[]) {}
-
-  /** The next one that is alive and was not tried, or undefined. */
-  take(tried: ReadonlySet<Upstream>): Upstream | undefined {
-    for (let step = 0; step < this.replicas.length; step++) {
-      const replica = this.replicas[this.#next++ % this.replicas.length]
-      if (replica && replica.alive !== false && !tried.has(replica)) return replica
-    }
-    return undefined
   }
 }
 
@@ -126,9 +120,23 @@ function forwardedHeaders(request: FastifyRequest, headers: IncomingHttpHeaders)
   }
 }
 
+/** Whom a route sends its requests to, and what it does with their cookies. */
+interface Route {
+  rotation: Rotation
+  /** Keeps each client at its server, by a cookie. */
+  isSticky?: boolean
+  /** What a 502 says, if not what it says elsewhere. */
+  nobody?: string
+  /** Cookies for `/` are kept to this path, for other routes have some of the same name. */
+  cookiePath?: string
+}
+
+const readSticky = ({ headers: { cookie = '' } }: FastifyRequest): string | undefined =>
+  new RegExp(`(?:^|; *)${STICKY_COOKIE}=([0-9a-f]{32})(?:;|$)`).exec(cookie)?.[1]
+
 /** Sends the request to a replica, and to the next one where that can do no harm. */
 function forward(
-  rotation: Rotation,
+  { rotation, isSticky = false, nobody, cookiePath }: Route,
   request: FastifyRequest,
   reply: FastifyReply,
   path: string,
@@ -136,11 +144,12 @@ function forward(
 ): void {
   const payload = request.body
   const tried = new Set<Upstream>()
+  const keptAt = isSticky ? findSticky(rotation.replicas, readSticky(request)) : undefined
   let unavailable = false
   const attempt = (): void => {
-    const replica = rotation.take(tried)
+    const replica = keptAt && !tried.has(keptAt) ? keptAt : rotation.take(tried)
     if (!replica && unavailable) return void answer(reply.header('retry-after', 1), 503)
-    if (!replica) return void answer(reply, 502)
+    if (!replica) return void answer(reply, 502, nobody)
     tried.add(replica)
     // A stream goes through as it is; anything else would be encoded again.
     if (Buffer.isBuffer(payload)) request.body = Readable.from([payload])
@@ -155,12 +164,20 @@ function forward(
         const neverSent = codes.some((code) => NEVER_SENT.has(code))
         const timedOut = codes.includes('UND_ERR_HEADERS_TIMEOUT')
         if (neverSent || (!timedOut && isRepeatable(request.method))) attempt()
-        else answer(reply, timedOut ? 504 : 502)
+        else if (timedOut) answer(reply, 504)
+        else answer(reply, 502, nobody)
       },
       onResponse: (_request, _reply, response) => {
         const { stream } = response as unknown as { stream: Readable }
         // Those of the replica's connection, not of the client's.
         for (const name of ['connection', 'keep-alive']) reply.removeHeader(name)
+        if (cookiePath !== undefined) keepCookiesTo(cookiePath, reply)
+        if (isSticky && replica !== keptAt) {
+          reply.header(
+            'set-cookie',
+            `${STICKY_COOKIE}=${stickyName(replica)}; Path=${cookiePath}; HttpOnly; SameSite=Lax`
+          )
+        }
         // One replica may be cut off from what another still reaches.
         if (reply.statusCode === 503 && isRepeatable(request.method) && tried.size < rotation.replicas.length) {
           stream.destroy()
@@ -172,6 +189,24 @@ function forward(
     })
   }
   attempt()
+}
+
+/** As nginx' `proxy_cookie_path` does. */
+function keepCookiesTo(path: string, reply: FastifyReply): void {
+  const cookies = [reply.getHeader('set-cookie') ?? []].flat().map(String)
+  reply.removeHeader('set-cookie')
+  for (const cookie of cookies) reply.header('set-cookie', cookie.replace(/; *Path=\/(?=;|$)/i, `; Path=${path}`))
+}
+
+/** The routes of a comparison, each under its prefix. Without one they are there and have nobody: what to do is said. */
+function laneRoutes(pools: BalancerOptions['pools']): [prefix: string, Route][] {
+  const routes = Object.entries(LANES).map(([name, kind]): [string, Route] => {
+    const prefix = `/lanes/${name}`
+    const cookies = kind === 'sessions-memory' || kind === 'sessions-redis' ? { cookiePath: prefix } : {}
+    const rotation = new Rotation(pools?.[kind] ?? [])
+    return [prefix, { rotation, isSticky: name === STICKY, nobody: NOBODY_IN_LANE, ...cookies }]
+  })
+  return [...routes, ['/lanes', { rotation: new Rotation([]), nobody: NOBODY_IN_LANE }]]
 }
 
 /**
@@ -214,7 +249,6 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
   })
   // An expectation that nobody knows may be passed over (RFC 9110 §10.1.1).
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
-  const rotation = new Rotation(replicas)
 
   app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
     const { statusCode = 500 } = error
@@ -228,25 +262,29 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
   // What is no JSON, or of no type, is for a replica to refuse.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: FastifyRequest, payload: Buffer) => payload)
-  await app.register(httpProxy, {
-    upstream: '',
-    proxyPayloads: false,
-    internalRewriteLocationHeader: false,
-    disableRequestLogging: true,
-    disableCache: true,
-    destroyAgent: true,
-    undici: {
-      connections: 64,
-      // As in the nginx template. A replica asks for 72 s, which would count without the second line.
-      keepAliveTimeout: 1_000,
-      keepAliveMaxTimeout: 1_000,
-      headersTimeout: 15_000,
-      bodyTimeout: 15_000,
-      connectTimeout: 1_000
-    },
-    replyOptions: { getUpstream: () => replicas[0]?.url ?? '' },
-    handler: (request, reply, path, from) => forward(rotation, request, reply, path, from)
-  })
+  const routes: [prefix: string, Route][] = [['/', { rotation: new Rotation(replicas) }], ...laneRoutes(options.pools)]
+  for (const [prefix, route] of routes) {
+    await app.register(httpProxy, {
+      prefix,
+      upstream: '',
+      proxyPayloads: false,
+      internalRewriteLocationHeader: false,
+      disableRequestLogging: true,
+      disableCache: true,
+      destroyAgent: true,
+      undici: {
+        connections: 64,
+        // As in the nginx template. A replica asks for 72 s, which would count without the second line.
+        keepAliveTimeout: 1_000,
+        keepAliveMaxTimeout: 1_000,
+        headersTimeout: 15_000,
+        bodyTimeout: 15_000,
+        connectTimeout: 1_000
+      },
+      replyOptions: { getUpstream: () => route.rotation.replicas[0]?.url ?? '' },
+      handler: (request, reply, path, from) => forward(route, request, reply, path, from)
+    })
+  }
 
   try {
     await app.listen({ host, port })
@@ -260,6 +298,8 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
     kind: 'embedded',
     url: localUrl(host, address.port),
     reason: 'no nginx on the PATH',
+    // It looks at each request.
+    refresh: async () => undefined,
     async stop() {
       const cut = setTimeout(() => app.server.closeAllConnections(), 1_000)
       await app.close()

@@ -40,6 +40,12 @@ export interface Redis {
   version?: string
   /** Of the server, where it is a process of its own. */
   pid?: number
+  /**
+   * It is there and says nothing, until it is resumed.
+   * @throws {LocalError} it is not ours to stop
+   */
+  pause(): Promise<void>
+  resume(): Promise<void>
   /** SIGTERM; SIGKILL after 1.5 s. */
   stop(): Promise<void>
 }
@@ -74,6 +80,10 @@ function withoutPassword(url: string): string {
   }
 }
 
+async function notOurs(): Promise<never> {
+  throw new LocalError('the Redis at REDIS_URL is not ours to stop')
+}
+
 async function useRedis(url: string): Promise<Redis> {
   if (!/^rediss?:\/\//.test(url)) throw new LocalError('REDIS_URL must begin with redis:// or rediss://')
   try {
@@ -83,6 +93,8 @@ async function useRedis(url: string): Promise<Redis> {
       url,
       reason: 'REDIS_URL is set',
       ...(version !== undefined && { version }),
+      pause: notOurs,
+      resume: notOurs,
       stop: async () => undefined
     }
   } catch (error) {
@@ -142,7 +154,17 @@ async function runRedis(command: string, reason: string, options: RedisOptions):
         let version: string | undefined
         const probe = async (): Promise<void> => void (version = await ask(url))
         await waitUntilReady('redis', probe, { timeoutMs: START_TIMEOUT_MS, child, signal: options.signal })
-        return { kind: 'binary', url, reason, ...(version !== undefined && { version }), pid: child.pid, stop }
+        const { pid } = child
+        return {
+          kind: 'binary',
+          url,
+          reason,
+          ...(version !== undefined && { version }),
+          pid,
+          pause: async () => void process.kill(pid, 'SIGSTOP'),
+          resume: async () => void process.kill(pid, 'SIGCONT'),
+          stop
+        }
       } catch (error) {
         const portTaken = child.lastLines().some((line) => /Address already in use/i.test(line))
         if (!portTaken || options.port !== undefined || child.ended === undefined || attempt === PORT_ATTEMPTS)

@@ -42,6 +42,8 @@ export interface Replica extends Upstream {
   replace(boundMs: number): Promise<void>
   /** SIGTERM, for it to finish what it is doing; SIGKILL after `boundMs`, by default 2500. It is not started again. */
   stop(boundMs?: number): Promise<void>
+  /** SIGKILL, as where its machine is lost. It is not started again. */
+  kill(): Promise<void>
 }
 
 /** Time to be ready in, in milliseconds. */
@@ -158,20 +160,29 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
       stopping.abort()
       await child.stop('SIGTERM', boundMs)
       await supervised
+    },
+    async kill() {
+      stopping.abort()
+      await child.stop('SIGKILL', 0)
+      await supervised
     }
   }
 }
 
-/** Starts `count` replicas side by side, named api-1 to api-N. If one fails, the others are stopped. */
+/** Starts `count` replicas side by side, named `kind`-`first` and so on. If one fails, the others are stopped. */
 export async function startReplicas(
   count: number,
-  options: Omit<ReplicaOptions, 'name' | 'port' | 'onLine'> & { onLine?: (name: string, line: string) => void }
+  options: Omit<ReplicaOptions, 'name' | 'port' | 'onLine'> & {
+    kind?: string
+    first?: number
+    onLine?: (name: string, line: string) => void
+  }
 ): Promise<Replica[]> {
-  const { onLine, ...common } = options
+  const { kind = 'api', first = 1, onLine, ...common } = options
   const failed = new AbortController()
   const signal = common.signal ? AbortSignal.any([common.signal, failed.signal]) : failed.signal
   const starts = Array.from({ length: count }, (_, index) => {
-    const name = `api-${index + 1}`
+    const name = `${kind}-${first + index}`
     return spawnReplica({ ...common, name, signal, ...(onLine && { onLine: (line) => onLine(name, line) }) })
   })
   try {

@@ -110,6 +110,16 @@ for (const [kind, start] of [
       )
     })
 
+    await t.test('a lane, where nothing is compared: 502, and how to begin', async (t) => {
+      for (const path of ['/lanes/jwt/whoami', '/lanes/memory/', '/lanes/none']) {
+        const answer = await ask(balancer, path)
+        t.equal(answer.status, 502, path)
+        t.match(JSON.parse(answer.body), { code: 'NO_REPLICA', message: /npm start -- --compare/ })
+      }
+      t.equal((await ask(balancer, '/lanes/jwt/metrics')).status, 404)
+      t.strictSame(seen, [], 'nobody was asked')
+    })
+
     await t.test('forwards method, path, query, headers and body as they are', async (t) => {
       const body = '{ "a": 1.0, "\u00fc": "x" }'
       const answer = await ask(balancer, '/x/y%20z?q=%7B&q=2', {

@@ -259,16 +259,29 @@ export interface EmbeddedRedisOptions {
  */
 export async function startEmbeddedRedis(
   options: EmbeddedRedisOptions = {}
-): Promise<{ url: string; stop(): Promise<void> }> {
+): Promise<{ url: string; pause(): Promise<void>; resume(): Promise<void>; stop(): Promise<void> }> {
   const password = options.password ?? randomBytes(18).toString('base64url')
-  const listener = createServer((socket) => server.accept(socket))
+  const listener = createServer((socket) => {
+    server.accept(socket)
+    if (paused) socket.pause()
+  })
   const server = new Server(password, () => (listener.address() as AddressInfo).port)
+  let paused = false
   listener.listen({ port: options.port ?? 0, host: '127.0.0.1' })
   await once(listener, 'listening')
   const sweep = setInterval(() => server.keyspace.sweep(), SWEEP_EVERY_MS)
   sweep.unref()
   return {
     url: `redis://:${encodeURIComponent(password)}@127.0.0.1:${server.port()}`,
+    // What is sent waits in the sockets, as it does for a process that has been stopped.
+    async pause() {
+      paused = true
+      for (const { socket } of server.connections) socket.pause()
+    },
+    async resume() {
+      paused = false
+      for (const { socket } of server.connections) socket.resume()
+    },
     async stop() {
       clearInterval(sweep)
       const closed = new Promise((resolve) => listener.close(resolve))
