@@ -1,0 +1,116 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { LocalError } from '@one-secret/local'
+import { startCompose } from './compose.js'
+import { measureCosts, measureMemory } from './costs.js'
+import { judge, type Results } from './judge.js'
+import { startProcesses } from './processes.js'
+import { formatHtml, formatMarkdown, timelineChart } from './report.js'
+import { runTimeline } from './timeline.js'
+import { createVisitors } from './visitors.js'
+
+const HELP = `Four ways to stay logged in, under the same load and the same kills: sessions in memory behind round robin, behind a sticky
+cookie, sessions in Redis, signed tokens; and signed tokens with one login a user. Starts a cluster of its own, takes some
+minutes, and writes a report.
+
+  npm run compare -- [options]
+
+  --compose          with the containers of docker-compose.yml, not with processes of this machine
+  --quick            1,000 people for the memory, and not up to 100,000; saturation for a short time
+  --replicas <n>     servers of each kind, 2 to 8 (3)
+  --output <folder>  where the report goes: compare.md, compare.html, compare.svg, compare.json (loadtest/reports)
+  -h, --help
+
+Exit codes: 0 all that is claimed holds, 1 something does not, 2 it could not be run.`
+
+const REPORTS = fileURLToPath(new URL('../../reports', import.meta.url))
+
+const usage = (message: string): LocalError => new LocalError(`${message} (--help lists the options)`, { exitCode: 2 })
+
+function parse(args: string[]) {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        compose: { type: 'boolean', default: false },
+        quick: { type: 'boolean', default: false },
+        replicas: { type: 'string', default: '3' },
+        output: { type: 'string', default: REPORTS },
+        help: { type: 'boolean', short: 'h', default: false }
+      }
+    })
+    const replicas = Number(values.replicas)
+    if (!Number.isInteger(replicas) || replicas < 2 || replicas > 8) {
+      throw usage(`--replicas must be a whole number from 2 to 8, not '${values.replicas}'`)
+    }
+    return { ...values, replicas }
+  } catch (error) {
+    if (error instanceof LocalError) throw error
+    throw usage((error as Error).message.split('. ')[0] ?? '')
+  }
+}
+
+const began = performance.now()
+const say = (text: string): void => {
+  const seconds = Math.round((performance.now() - began) / 1000)
+  process.stderr.write(`${String(seconds).padStart(4)} s  ${text}\n`)
+}
+
+async function compare(options: ReturnType<typeof parse>, signal: AbortSignal): Promise<Results> {
+  const { quick, replicas } = options
+  say('starting the servers of every lane')
+  const cluster = await (options.compose ? startCompose : startProcesses)(replicas, signal)
+  const visitors = createVisitors(cluster)
+  try {
+    say(cluster.description)
+    const costs = await measureCosts(cluster, visitors, {
+      rounds: quick ? 1 : 3,
+      roundSeconds: quick ? 2 : 4,
+      onProgress: say
+    })
+    signal.throwIfAborted()
+    const memory = await measureMemory(cluster, visitors, {
+      steps: quick ? [1_000] : [1_000, 10_000, 100_000],
+      onProgress: say
+    })
+    signal.throwIfAborted()
+    const timeline = await runTimeline(cluster, visitors, { visitors: 20, rate: 40, onProgress: say })
+    const date = new Date().toISOString().slice(0, 10)
+    return { description: cluster.description, date, replicas, timeline, costs, memory }
+  } finally {
+    await visitors.close()
+    say('stopping it all')
+    await cluster.close()
+  }
+}
+
+try {
+  const options = parse(process.argv.slice(2))
+  if (options.help) {
+    console.log(HELP)
+    process.exit(0)
+  }
+  const interrupted = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(name, () => interrupted.abort(new LocalError('interrupted', { exitCode: 2 })))
+  }
+  const results = await compare(options, interrupted.signal)
+  interrupted.signal.throwIfAborted()
+
+  const { output } = options
+  mkdirSync(output, { recursive: true })
+  const markdown = formatMarkdown(results)
+  writeFileSync(join(output, 'compare.md'), `${markdown}\n`)
+  writeFileSync(join(output, 'compare.html'), formatHtml(results))
+  writeFileSync(join(output, 'compare.svg'), timelineChart(results))
+  writeFileSync(join(output, 'compare.json'), `${JSON.stringify(results)}\n`)
+  console.log(markdown)
+  say(`the report is ${join(output, 'compare.html')}`)
+  process.exitCode = judge(results).every(({ holds }) => holds) ? 0 : 1
+} catch (error) {
+  if (error instanceof LocalError) process.stderr.write(`compare: ${error.message}\n`)
+  else console.error(error)
+  process.exitCode = 2
+}
