@@ -31,7 +31,7 @@ export interface Cluster {
   /** Sets its wall clock to be ahead by so many seconds, while it runs. It holds for what is started in its place, too. */
   setClock(name: string, seconds: number): Promise<void>
   /** As soon as its address is known: it is not ready yet. @returns it, and when it is ready */
-  addReplica(): Promise<{ replica: Target; ready: Promise<void> }>
+  addReplica(how?: { mode?: 'lease' | 'direct' }): Promise<{ replica: Target; ready: Promise<void> }>
   removeReplica(name: string): Promise<void>
 
   /** Nothing passes between `lined` and Redis any more, and nobody is told. */

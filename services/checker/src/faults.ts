@@ -1,9 +1,11 @@
 import type { Cluster, Need, Target } from './cluster.js'
 import type { Load } from './load.js'
+import type { Stock } from './stock.js'
 
 export interface Scene {
   cluster: Cluster
   load: Load
+  stock: Stock
   leaseMs: number
   /** One replica, by the seed: where one of them is enough. */
   victim: Target
@@ -306,6 +308,29 @@ export const faults: Fault[] = [
       await load.burst(8, 500)
       await wait(300)
       await Promise.all([cluster.setClock(ahead.name, 0), cluster.setClock(behind.name, 0), load.burst(12, 1200)])
+      heal()
+    }
+  },
+  {
+    name: 'expiring',
+    title: 'what is about to expire is revoked; a replica a minute behind asks Redis, which forgets it',
+    needs: ['scale', 'replica-clock'],
+    fails: 'everybody',
+    // By the other clocks.
+    allowed: ['TOKEN_EXPIRED'],
+    recoversWithinMs: 3000,
+    async run({ cluster, load, stock, strike, heal, wait }) {
+      strike()
+      const { replica, ready } = await cluster.addReplica({ mode: 'direct' })
+      await ready
+      await cluster.setClock(replica.name, -MINUTE)
+      load.rest()
+      const expiresInSeconds = 6
+      load.put(await stock.expiring(10, expiresInSeconds))
+      await load.burst(10, 1000)
+      await wait((expiresInSeconds + 4) * 1000)
+      await cluster.removeReplica(replica.name)
+      load.revokeSteadily()
       heal()
     }
   },

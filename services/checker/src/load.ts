@@ -26,6 +26,8 @@ export interface Load {
   rest(): void
   /** The next so many of the plan, within so many milliseconds; resolves when they have been sent. */
   burst(count: number, withinMs: number): Promise<void>
+  /** These are the next. */
+  put(prepared: readonly Prepared[]): void
   /** Whoever was refused goes on to ask, for so long, in milliseconds; resolves when nobody does. */
   repeat(patienceMs: number): Promise<void>
   /** Resolves when every request has been answered. To be called where none is made: with a rate of 0, at rest. */
@@ -189,6 +191,14 @@ export function startLoad(
         next()
         if (withinMs > 0) await sleep(withinMs / count)
       }
+    },
+    put(prepared: readonly Prepared[]) {
+      const at = { afterMs: 0, leavesAfterMs: 0, comesBack: false }
+      const next = prepared.map((one, i) => ({
+        prepared: one,
+        planned: { ...at, kind: one.kind, replica: i / prepared.length }
+      }))
+      queue.unshift(...next)
     },
     async repeat(patienceMs: number) {
       const patience = setTimeout(() => (gaveUp = true), patienceMs)

@@ -90,7 +90,6 @@ export async function startProcesses(options: ProcessesOptions): Promise<Cluster
       JWT_KEYS: `checker:${secret.toString('base64url')}`,
       LOGIN_LIMIT_PER_ACCOUNT: '0',
       LOGIN_LIMIT_PER_ADDRESS: '0',
-      REVOCATION_MODE: 'lease',
       REVOCATION_LEASE_MS: String(leaseMs),
       SHUTDOWN_DRAIN_MS: '0',
       LOG_LEVEL: 'info'
@@ -114,7 +113,7 @@ export async function startProcesses(options: ProcessesOptions): Promise<Cluster
         void lines.push(`${performance.now().toFixed(1)} ${name} ${line}`)
     /** Each replica's clock is set by a file of its own, which libfaketime reads once a second. */
     const clockOf = (name: string): string => join(temp.path, `clock-${name}`)
-    const start = (name: string, lined: boolean, replicaPort?: number): Promise<Replica> => {
+    const start = (name: string, lined: boolean, replicaPort?: number, mode = 'lease'): Promise<Replica> => {
       if (LIBFAKETIME !== undefined) writeFileSync(clockOf(name), '+0')
       return spawnReplica({
         ...common,
@@ -124,6 +123,7 @@ export async function startProcesses(options: ProcessesOptions): Promise<Cluster
         ...(replicaPort !== undefined && { port: replicaPort }),
         env: {
           ...env,
+          REVOCATION_MODE: mode,
           ...(lined && { REDIS_URL: lineUrl, REVOCATION_LEASE_MS: String(lastLeaseMs) }),
           ...(LIBFAKETIME !== undefined && {
             LD_PRELOAD: LIBFAKETIME,
@@ -167,11 +167,11 @@ export async function startProcesses(options: ProcessesOptions): Promise<Cluster
         // Until libfaketime has looked.
         await new Promise((resolve) => setTimeout(resolve, 1100))
       },
-      async addReplica() {
+      async addReplica({ mode = 'lease' } = {}) {
         const name = `api-new-${++added}`
         const chosen = await freePort()
         const replica = { name, url: `http://127.0.0.1:${chosen}` }
-        const ready = start(name, false, chosen).then((one) => void processes.push(one))
+        const ready = start(name, false, chosen, mode).then((one) => void processes.push(one))
         // Whoever waits for it is told; it may fail before anybody does.
         ready.catch(() => undefined)
         replicas.push(replica)

@@ -112,6 +112,7 @@ async function inject(fault: Fault, { cluster, client, stock, load, history, opt
   const scene: Scene = {
     cluster,
     load,
+    stock,
     leaseMs,
     victim,
     times: quick ? 1 : 3,

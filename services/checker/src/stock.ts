@@ -30,6 +30,11 @@ export interface Prepared {
 export interface Stock {
   /** One for each kind asked for, in that order. */
   prepare(kinds: readonly RevocationKind[]): Promise<Prepared[]>
+  /**
+   * Logouts of sessions that had ended as long ago as a token can live, but for so many seconds: after those everything that is
+   * revoked has expired, and all that is known of it may be forgotten.
+   */
+  expiring(count: number, seconds: number): Promise<Prepared[]>
   /** Sessions that nobody will ever end. */
   live(count: number): Promise<Session[]>
 }
@@ -40,6 +45,9 @@ export { PASSWORD }
 
 /** How long a login that prepares something may take in all, in milliseconds. */
 const PREPARED_WITHIN_MS = 30_000
+
+/** The longest life of an access token that can be configured, in seconds. */
+const LIFE_SECONDS = 900
 
 /** How many access tokens each session gets. */
 const TOKENS = 2
@@ -77,10 +85,10 @@ export async function openStock(cluster: Cluster, client: Client): Promise<Stock
   const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Record<string, unknown>
   let tokens = 0
 
-  function sign(sub: string, sid: string): Token {
-    const iat = Math.floor(Date.now() / 1000) - ISSUED_AGO_SECONDS
+  function sign(sub: string, sid: string, agoSeconds: number): Token {
+    const iat = Math.floor(Date.now() / 1000) - agoSeconds
     // In the order of the model, which is part of what the API verifies.
-    const body = { ...claims, sub, sid, jti: randomUUID(), iat, exp: iat + 900 }
+    const body = { ...claims, sub, sid, jti: randomUUID(), iat, exp: iat + LIFE_SECONDS }
     const signed = `${header}.${Buffer.from(JSON.stringify(body)).toString('base64url')}`
     return {
       id: tokens++,
@@ -92,13 +100,16 @@ export async function openStock(cluster: Cluster, client: Client): Promise<Stock
   const quote = (values: readonly string[]): string => `ARRAY[${values.map((value) => `'${value}'`).join()}]::uuid[]`
 
   /** A user for each number, with as many sessions; all with the password of the first user. */
-  async function insert(numbers: readonly number[]): Promise<{ userId: string; sessions: Session[] }[]> {
+  async function insert(
+    numbers: readonly number[],
+    agoSeconds = ISSUED_AGO_SECONDS
+  ): Promise<{ userId: string; sessions: Session[] }[]> {
     if (numbers.length === 0) return []
     const users = numbers.map((count) => {
       const userId = randomUUID()
       const sessions = Array.from({ length: count }, (): Session => {
         const id = randomUUID()
-        return { id, tokens: Array.from({ length: TOKENS }, () => sign(userId, id)) }
+        return { id, tokens: Array.from({ length: TOKENS }, () => sign(userId, id, agoSeconds)) }
       })
       return { userId, sessions }
     })
@@ -158,6 +169,20 @@ export async function openStock(cluster: Cluster, client: Client): Promise<Stock
           return { kind, asks, ends: user.sessions, stays: [] }
         })
       )
+    },
+    async expiring(count, seconds) {
+      const ago = LIFE_SECONDS - seconds
+      const users = await insert(
+        Array.from({ length: count }, () => 1),
+        ago
+      )
+      const sids = users.flatMap(({ sessions }) => sessions.map(({ id }) => id))
+      await cluster.sql(`UPDATE sessions SET ended_at = now() - interval '${ago} s' WHERE id = ANY (${quote(sids)})`)
+      return users.map(({ sessions }) => {
+        // Whoever looks for tokens to go on with must not take these.
+        for (const token of sessions.flatMap(({ tokens }) => tokens)) token.signedAt = -Infinity
+        return { kind: 'logout', asks: sessions[0]!.tokens[0]!, ends: sessions, stays: [] }
+      })
     },
     async live(count) {
       const users = await insert(Array.from({ length: count }, () => 1))

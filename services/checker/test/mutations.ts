@@ -120,6 +120,12 @@ export const mutations: Mutation[] = [
     violates: 'availability'
   },
   {
+    name: 'what is revoked is forgotten when it expires by one clock, and not by all of them',
+    edits: [['denylist', 'const CLOCK_SKEW_SECONDS = 120;', 'const CLOCK_SKEW_SECONDS = 0;']],
+    faults: 'expiring',
+    violates: 'R1'
+  },
+  {
     name: 'the barrier takes the lease of others for its own',
     edits: [
       [
