@@ -13,12 +13,18 @@ export const inLoadtest = (file: string): string => fileURLToPath(new URL(`../${
 
 const launcher = fileURLToPath(new URL('../../services/local/dist/main.js', import.meta.url))
 
-/** The one at BASE_URL, with REPLICAS of them; without it one of the test's own, stopped after it. */
-export async function startCluster(t: Test): Promise<Cluster> {
+/**
+ * The one at BASE_URL, with REPLICAS of them; without it one of the test's own, stopped after it.
+ *
+ * @param options of the launcher, in that case
+ */
+export async function startCluster(t: Test, ...options: string[]): Promise<Cluster> {
   const { BASE_URL, REPLICAS } = process.env
   if (BASE_URL) return { url: BASE_URL, replicas: Number(REPLICAS || 3) }
 
-  const child = spawn(process.execPath, [launcher, '--json', '--port', '0'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [launcher, '--json', '--port', '0', ...options], {
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   const exited = once(child, 'exit')
   t.teardown(async () => {
     child.kill('SIGTERM')
