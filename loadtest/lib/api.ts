@@ -19,7 +19,7 @@ const json = { 'content-type': 'application/json' }
 const bearer = (accessToken: string) => ({ authorization: `Bearer ${accessToken}` })
 
 /** A user of this run: nobody else's, and no earlier run's. */
-const newUser = (): User => ({
+export const newUser = (): User => ({
   username: `load-${Math.random().toString(36).slice(2, 12)}`,
   password: 'correct horse battery staple'
 })
@@ -30,6 +30,17 @@ const post = (path: string, body: object): Response =>
 export const signUp = (user: User): Response => post('/users', user)
 
 export const logIn = (user: User): Response => post('/auth/login', user)
+
+/** A login whose token lives for so many seconds. */
+export const logInFor = (user: User, seconds: number): Response => post('/auth/login', { ...user, expires_in: seconds })
+
+/** A login that may be refused for there are too many: then that is no failed request. */
+export const logInOrBeRefused = (user: User): Response =>
+  http.post(`${baseUrl}/auth/login`, JSON.stringify(user), {
+    headers: json,
+    responseType: 'text',
+    responseCallback: http.expectedStatuses(200, 429, 503)
+  })
 
 export const refresh = (refreshToken: string): Response => post('/auth/refresh', { refresh_token: refreshToken })
 
@@ -47,6 +58,17 @@ export function whoamiAtOnce(accessToken: string, times: number, ...expected: nu
   const params: Params = { headers: bearer(accessToken), responseType: 'text' }
   if (expected.length > 0) params.responseCallback = http.expectedStatuses(...expected)
   const request = { method: 'GET', url: `${baseUrl}/whoami`, params }
+  return http.batch(Array.from({ length: times }, () => request))
+}
+
+/** Exchanges one refresh token several times at once. Without `batchPerHost` k6 asks six at a time. */
+export function refreshAtOnce(refreshToken: string, times: number): Response[] {
+  const request = {
+    method: 'POST',
+    url: `${baseUrl}/auth/refresh`,
+    body: JSON.stringify({ refresh_token: refreshToken }),
+    params: { headers: json, responseType: 'text' as const }
+  }
   return http.batch(Array.from({ length: times }, () => request))
 }
 

@@ -1,7 +1,7 @@
 /** What `-e NAME=value` or the environment sets. Read when k6 loads the script, so that options and thresholds can use it. */
 
 /** @throws {Error} it is not a whole number from 1 up */
-function count(name: string, fallback: number): number {
+export function count(name: string, fallback: number): number {
   const text = __ENV[name] || String(fallback)
   if (!/^[1-9]\d*$/.test(text)) throw new Error(`${name} must be a whole number from 1 up, not '${text}'`)
   return Number(text)

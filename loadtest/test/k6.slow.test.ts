@@ -157,3 +157,78 @@ t.test('revocation fails where one replica could not be asked', async (t) => {
   t.equal(crossed.length, 1)
   t.match(crossed[0], /^replicas_probed{replica:\d}$/)
 })
+
+t.test('refresh-storm passes where all tabs get the same successor', async (t) => {
+  const { code, stdout, stderr } = await loadtest('refresh-storm', url)
+  t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
+  t.strictSame(thresholds(stdout), { held: ['checks', 'exchanges', 'http_req_failed', 'one_successor'], crossed: [] })
+})
+
+t.test('refresh-storm fails where one tab gets another successor', async (t) => {
+  let asked = 0
+  const meddler = await startMeddler(
+    t,
+    url,
+    (answer) => (++asked % 10 === 5 ? { ...answer, body: answer.body.replace(/"rt\./, '"rt.another.') } : answer),
+    { path: '/auth/refresh', honest: 0 }
+  )
+  const { code, stdout } = await loadtest('refresh-storm', meddler)
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.ok(thresholds(stdout).crossed.includes('one_successor'))
+})
+
+t.test('login-storm passes where the excess is told when to come again, and everybody else is served', async (t) => {
+  const { code, stdout, stderr } = await loadtest('login-storm', url)
+  t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
+  t.strictSame(thresholds(stdout), {
+    held: ['logins_answered', 'logins_refused', 'logins_well_answered', 'others_served'],
+    crossed: []
+  })
+})
+
+t.test('login-storm fails where a refusal does not say when to come again', async (t) => {
+  // The meddler passes on no Retry-After.
+  const meddler = await startMeddler(t, url, (answer) => answer)
+  const { code, stdout } = await loadtest('login-storm', meddler, '-e', 'LOGINS=100')
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, ['logins_well_answered'])
+})
+
+t.test('login-storm fails where somebody who is logged in is not served', async (t) => {
+  const meddler = await startMeddler(t, url, (answer) => ({ ...answer, status: 503, body: '{"code":"OVERLOADED"}' }))
+  const { code, stdout } = await loadtest('login-storm', meddler, '-e', 'LOGINS=100')
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.ok(thresholds(stdout).crossed.includes('others_served'))
+})
+
+t.test('stolen-token passes where it works until it expires, or until it is revoked', async (t) => {
+  const { code, stdout, stderr } = await loadtest('stolen-token', url)
+  t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
+  t.strictSame(thresholds(stdout), {
+    held: [
+      'accepted_too_long',
+      'checks',
+      'stolen_worked_for{until:expired}',
+      'stolen_worked_for{until:revoked}',
+      'thefts'
+    ],
+    crossed: []
+  })
+})
+
+t.test('stolen-token fails where a token works for longer', async (t) => {
+  const meddler = await startMeddler(
+    t,
+    url,
+    (answer) => (answer.status === 401 ? { ...answer, status: 200, body: '{}' } : answer),
+    { honest: 0 }
+  )
+  const { code, stdout } = await loadtest('stolen-token', meddler)
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, [
+    'accepted_too_long',
+    'checks',
+    'stolen_worked_for{until:expired}',
+    'stolen_worked_for{until:revoked}'
+  ])
+})

@@ -9,14 +9,24 @@ export interface Answer {
   body: string
 }
 
-/** What becomes of an answer to GET /whoami; `again` asks the balancer once more, which then asks the next replica. */
+/** What becomes of an answer; `again` asks the balancer once more, which then asks the next replica. */
 export type Meddle = (answer: Answer, again: () => Promise<Answer>) => Answer | Promise<Answer>
 
 /** So many questions are answered truly: those of a script's setup, which finds the replicas by them. */
 const HONEST = 30
 
-/** Stands in front of the balancer and makes a cluster that is broken as no real one can be made to be. */
-export async function startMeddler(t: Test, balancer: string, meddle: Meddle): Promise<string> {
+/**
+ * Stands in front of the balancer and makes a cluster that is broken as no real one can be made to be. Of an answer's headers it
+ * passes on `X-Served-By` alone.
+ *
+ * @param path whose answers it meddles with, after so many `honest` ones
+ */
+export async function startMeddler(
+  t: Test,
+  balancer: string,
+  meddle: Meddle,
+  { path = '/whoami', honest = HONEST } = {}
+): Promise<string> {
   let asked = 0
   const server = createServer((request, response) => {
     const answer = async (): Promise<void> => {
@@ -29,7 +39,7 @@ export async function startMeddler(t: Test, balancer: string, meddle: Meddle): P
         return { status: answered.status, servedBy, body: await answered.text() }
       }
       const truth = await ask()
-      const meddled = request.url === '/whoami' && ++asked > HONEST ? await meddle(truth, ask) : truth
+      const meddled = request.url === path && ++asked > honest ? await meddle(truth, ask) : truth
       response.writeHead(meddled.status, { 'content-type': 'application/json', 'x-served-by': meddled.servedBy })
       response.end(meddled.body)
     }

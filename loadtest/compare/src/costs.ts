@@ -25,10 +25,19 @@ export interface Memory {
   redis: number | undefined
 }
 
-/** What has been called how often, since Redis was started. */
-async function callsOf(cluster: Cluster): Promise<number> {
+/** Heartbeats of connections, and what is asked here. */
+const NOT_COUNTED = new Set(['info', 'ping', 'auth', 'client', 'select'])
+
+/** Commands since Redis was started, and how many of them were reads of the denylist's log. */
+async function callsOf(cluster: Cluster): Promise<{ all: number; reads: number }> {
   const info = await cluster.redis('INFO', 'commandstats')
-  return [...info.matchAll(/^cmdstat_(?!info\b)\S+?:calls=(\d+)/gm)].reduce((sum, [, calls]) => sum + Number(calls), 0)
+  const calls = { all: 0, reads: 0 }
+  for (const [, name = '', count] of info.matchAll(/^cmdstat_(\S+?):calls=(\d+)/gm)) {
+    if (NOT_COUNTED.has(name)) continue
+    calls.all += Number(count)
+    if (name === 'xread') calls.reads = Number(count)
+  }
+  return calls
 }
 
 const median = (numbers: number[]): number => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!
@@ -43,19 +52,19 @@ export async function measureCosts(
   visitors: Visitors,
   { rounds, roundSeconds, onProgress }: { rounds: number; roundSeconds: number; onProgress: (text: string) => void }
 ): Promise<Record<LaneName, Costs>> {
-  // The copies of the denylist poll, whatever is asked.
+  // The copies of the denylist follow its log, whatever is asked; a few commands for each read, and the more often the less
+  // exactly Redis keeps to the time after which a read ends.
   onProgress('what Redis is asked while nobody comes')
-  const idle = await callsOf(cluster)
-  const idleFrom = performance.now()
+  const idleFrom = await callsOf(cluster)
   await sleep(IDLE_MS)
-  const idlePerMs = ((await callsOf(cluster)) - idle) / (performance.now() - idleFrom)
-  /** How many commands something costs, above those of a quiet time. */
+  const idleTo = await callsOf(cluster)
+  const perRead = (idleTo.all - idleFrom.all) / Math.max(1, idleTo.reads - idleFrom.reads)
+  /** How many commands something costs, above those. */
   const counted = async (work: () => Promise<void>): Promise<number> => {
     const before = await callsOf(cluster)
-    const began = performance.now()
     await work()
-    const ms = performance.now() - began
-    return Math.max(0, (await callsOf(cluster)) - before - ms * idlePerMs)
+    const after = await callsOf(cluster)
+    return Math.max(0, after.all - before.all - perRead * (after.reads - before.reads))
   }
 
   const costs = {} as Record<LaneName, Costs>

@@ -110,8 +110,8 @@ const STYLE = `
   .legend i { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
   .table { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; }
   th, td { padding: .3rem .6rem; border-bottom: 1px solid #8884; text-align: right; vertical-align: top; }
-  th:first-child { text-align: left; font-weight: 600; } thead th { vertical-align: bottom; }
-  .verdicts td { text-align: left; } .verdicts th { font-weight: 400; }`
+  td { white-space: nowrap; } th:first-child { text-align: left; font-weight: 600; } thead th { vertical-align: bottom; }
+  .verdicts td { text-align: left; white-space: normal; } .verdicts th { font-weight: 400; }`
 
 /** One file that needs no other, and asks nothing of anybody. */
 export function formatHtml(results: Results): string {
