@@ -143,13 +143,24 @@ if (!(await listens(new URL(base)))) {
   fail(`Nothing listens at ${base}. Start the cluster first: npm start, or docker compose up --build`, 1)
 }
 
+// The report is kept, unless somebody has said what is to be drawn and where. Without a port: it would be one more that may be
+// taken, and k6 would stay for as long as a browser looks.
+const dashboard =
+  process.env.K6_WEB_DASHBOARD === undefined
+    ? {
+        K6_WEB_DASHBOARD: 'true',
+        K6_WEB_DASHBOARD_PORT: '-1',
+        K6_WEB_DASHBOARD_PERIOD: '1s',
+        K6_WEB_DASHBOARD_EXPORT: join(here, 'reports', `${name}.html`)
+      }
+    : {}
 // k6 does not make the folder of its report.
-const report = process.env.K6_WEB_DASHBOARD_EXPORT
+const report = dashboard.K6_WEB_DASHBOARD_EXPORT ?? process.env.K6_WEB_DASHBOARD_EXPORT
 if (report) mkdirSync(dirname(report), { recursive: true })
 
 const k6 = spawn('k6', ['run', ...k6Arguments, join(here, `${name}.ts`)], {
   stdio: 'inherit',
-  env: { ...process.env, BASE_URL: base, K6_NO_USAGE_REPORT: 'true' }
+  env: { ...process.env, ...dashboard, BASE_URL: base, K6_NO_USAGE_REPORT: 'true' }
 })
 // Ctrl-C reaches k6 too, which then still writes its summary: wait for that.
 process.on('SIGINT', () => undefined)

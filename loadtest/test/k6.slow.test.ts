@@ -33,7 +33,7 @@ const loadtest = (script: string, at: string, ...args: string[]): Promise<Ended>
       '--quiet',
       ...args
     ],
-    { REPLICAS: undefined, K6_WEB_DASHBOARD: undefined }
+    { REPLICAS: undefined, K6_WEB_DASHBOARD: 'false' }
   )
 
 /** Of the first part of k6's summary: below each metric its threshold, with a tick or a cross. */

@@ -164,8 +164,8 @@ export async function startProcesses(options: ProcessesOptions): Promise<Cluster
       continueReplica: async (name) => signalTo(processOf(name).pid, 'SIGCONT'),
       async setClock(name, seconds) {
         writeFileSync(clockOf(name), seconds < 0 ? String(seconds) : `+${seconds}`)
-        // Until libfaketime has looked.
-        await new Promise((resolve) => setTimeout(resolve, 1100))
+        // Until libfaketime has looked: once a second, and it counts in whole ones.
+        await new Promise((resolve) => setTimeout(resolve, 2100))
       },
       async addReplica({ mode = 'lease' } = {}) {
         const name = `api-new-${++added}`
