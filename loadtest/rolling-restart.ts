@@ -1,4 +1,5 @@
-// Does anybody notice that every replica is replaced? Meanwhile: npm run roll, or kill -USR2 <the launcher>
+// Does anybody notice that every replica is replaced?
+// To be done meanwhile: npm run roll, or kill -USR2 <the launcher>
 import type { Options } from 'k6/options'
 import { logInOnce, nobodyNotices, steadyLoad } from './lib/steady.ts'
 

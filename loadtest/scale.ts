@@ -1,4 +1,5 @@
-// Does anybody notice that replicas come and go? Meanwhile: docker compose up -d --scale api=8, and back
+// Does anybody notice that replicas come and go?
+// To be done meanwhile: docker compose up -d --scale api=8, and back
 import type { Options } from 'k6/options'
 import { logInOnce, nobodyNotices, steadyLoad } from './lib/steady.ts'
 

@@ -1,4 +1,5 @@
-// Does memory stay flat under a steady load? Needs -e METRICS=<a replica's /metrics>,…
+// Does memory stay flat under a steady load?
+// Needs -e METRICS=<the /metrics of a replica>,…
 import { check, sleep } from 'k6'
 import http from 'k6/http'
 import { Counter, Trend } from 'k6/metrics'

@@ -1,4 +1,7 @@
-import t from 'tap'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
 import { inLoadtest, run, startCluster, versionOf, type Ended } from './cluster.js'
 import { startMeddler } from './meddler.js'
 
@@ -231,4 +234,85 @@ t.test('stolen-token fails where a token works for longer', async (t) => {
     'stolen_worked_for{until:expired}',
     'stolen_worked_for{until:revoked}'
   ])
+})
+
+for (const script of ['rolling-restart', 'scale']) {
+  t.test(`${script} passes where everybody is served`, async (t) => {
+    const { code, stdout, stderr } = await loadtest(script, url)
+    t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
+    t.strictSame(thresholds(stdout), {
+      held: ['checks', 'http_req_failed', 'reads', 'served', 'writes'],
+      crossed: []
+    })
+  })
+
+  t.test(`${script} fails where one in a hundred is not`, async (t) => {
+    let asked = 0
+    const meddler = await startMeddler(
+      t,
+      url,
+      (answer) => (++asked % 100 === 50 ? { ...answer, status: 502, body: '{}' } : answer),
+      { honest: 0 }
+    )
+    const { code, stdout } = await loadtest(script, meddler)
+    t.equal(code, THRESHOLDS_CROSSED)
+    t.strictSame(thresholds(stdout).crossed, ['http_req_failed', 'served'])
+  })
+}
+
+t.test('rolling-restart fails where a sign-up was carried out twice', async (t) => {
+  const meddler = await startMeddler(t, url, (answer) => ({ ...answer, status: 409, body: '{}' }), {
+    path: '/users',
+    // The one of the setup.
+    honest: 1
+  })
+  const { code, stdout } = await loadtest('rolling-restart', meddler)
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, ['checks', 'http_req_failed', 'served'])
+})
+
+/** Says what memory it has, as a replica does. */
+async function startReplicaOf(t: Test, bytes: (seconds: number) => number): Promise<string> {
+  const began = performance.now()
+  const server = createServer((_request, response) => {
+    const seconds = (performance.now() - began) / 1000
+    response.end(`process_resident_memory_bytes{replica="a"} ${bytes(seconds)}\n`)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics`
+}
+
+const soak = async (metrics: string): Promise<Ended> =>
+  loadtest('soak', url, '-e', 'DURATION=7s', '-e', `METRICS=${metrics}`)
+
+t.test('soak passes where memory comes and goes', async (t) => {
+  const metrics = await startReplicaOf(t, () => 1e8 * (1 + 0.05 * Math.random()))
+  const { code, stdout, stderr } = await soak(metrics)
+  t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
+  t.strictSame(thresholds(stdout), {
+    held: ['checks', 'http_req_failed', 'memory_growth', 'memory_read', 'reads', 'served', 'writes'],
+    crossed: []
+  })
+})
+
+t.test('soak fails where memory grows', async (t) => {
+  const { code, stdout } = await soak(await startReplicaOf(t, (seconds) => 1e8 * (1 + seconds)))
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, ['memory_growth'])
+})
+
+t.test('soak fails where a replica does not say how much memory it has', async (t) => {
+  const { code, stdout } = await soak(await startReplicaOf(t, () => NaN))
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.ok(thresholds(stdout).crossed.includes('checks'))
+})
+
+t.test('soak is given up where nobody said whose memory it is to look at', async (t) => {
+  const { code, stderr } = await loadtest('soak', url)
+  t.equal(code, ABORTED)
+  t.match(stderr, 'which replicas? -e METRICS=')
 })

@@ -14,7 +14,7 @@ const dir = t.testdir({
     k6: `#!/bin/sh
 [ "$1" = version ] && exit 0
 echo "$@" > "\${0%/*}/../called"
-echo "BASE_URL=$BASE_URL K6_NO_USAGE_REPORT=$K6_NO_USAGE_REPORT" >> "\${0%/*}/../called"
+echo "BASE_URL=$BASE_URL K6_NO_USAGE_REPORT=$K6_NO_USAGE_REPORT report=$K6_WEB_DASHBOARD_EXPORT" >> "\${0%/*}/../called"
 exit 99
 `
   }
@@ -26,7 +26,12 @@ const called = (): string | undefined => {
 }
 
 const loadtest = (args: string[], env: Record<string, string> = {}): Promise<Ended> =>
-  run(process.execPath, [inLoadtest('run.mjs'), ...args], { BASE_URL: undefined, PATH: join(dir, 'bin'), ...env })
+  run(process.execPath, [inLoadtest('run.mjs'), ...args], {
+    BASE_URL: undefined,
+    K6_WEB_DASHBOARD: undefined,
+    PATH: join(dir, 'bin'),
+    ...env
+  })
 
 const server = createServer((socket) => socket.end()).listen(0, '127.0.0.1')
 await once(server, 'listening')
@@ -49,7 +54,8 @@ t.test('a script that is not there is an error that names those that are', async
   for (const name of ['nope', '../loadtest/revocation', 'lib/api', '']) {
     const { code, stderr } = await loadtest([name, '--url', listening])
     t.equal(code, 2)
-    t.match(stderr, `There is no script '${name}'. There are: cross-replica, revocation`)
+    const names = scripts.map((script) => script.replace('.ts', '')).sort()
+    t.match(stderr, `There is no script '${name}'. There are: ${names.join(', ')}\n`)
   }
 })
 
@@ -104,6 +110,8 @@ t.test('it calls k6 with what it was given, and ends as k6 ends', async (t) => {
   t.equal(
     called(),
     `run --quiet -e VUS=2 -e REPLICAS=5 -e BASE_URL=${listening} ${script}\n` +
-      `BASE_URL=${listening} K6_NO_USAGE_REPORT=true\n`
+      `BASE_URL=${listening} K6_NO_USAGE_REPORT=true report=${inLoadtest('reports/cross-replica.html')}\n`
   )
+  await loadtest(['cross-replica.ts', `--url=${listening}`], { K6_WEB_DASHBOARD: 'false' })
+  t.match(called(), /report=\n$/, 'none where the dashboard is somebody else’s')
 })
