@@ -9,6 +9,7 @@ t.test('without arguments', async (t) => {
     balancer: undefined,
     postgres: undefined,
     redis: undefined,
+    compare: false,
     json: false,
     verbose: false,
     help: false,
@@ -17,7 +18,8 @@ t.test('without arguments', async (t) => {
 })
 
 t.test('with all of them', async (t) => {
-  const line = '--replicas 5 --port 0 --host ::1 --balancer nginx --postgres url --redis embedded --json --verbose'
+  const line =
+    '--replicas 5 --port 0 --host ::1 --balancer nginx --postgres url --redis embedded --compare --json --verbose'
   t.match(parseOptions(line.split(' ')), {
     replicas: 5,
     port: 0,
@@ -25,6 +27,7 @@ t.test('with all of them', async (t) => {
     balancer: 'nginx',
     postgres: 'url',
     redis: 'embedded',
+    compare: true,
     json: true,
     verbose: true
   })
