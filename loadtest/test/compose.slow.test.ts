@@ -136,9 +136,10 @@ t.test('docker compose', { timeout: 600_000 }, async (t) => {
 
   /** Nothing failed, and Postgres holds what was acknowledged and nothing else. */
   async function audit(t: Test, load: Load): Promise<void> {
-    const { requests, failures, sql, acknowledged } = await load.stop()
-    t.comment(`${requests} requests`)
+    const { requests, cameAgain, failures, sql, acknowledged } = await load.stop()
+    t.comment(`${requests} requests, ${cameAgain} of which were told to come again`)
     t.strictSame(failures, [])
+    t.ok(cameAgain < requests / 20, `${cameAgain} of ${requests} were told to come again`)
     t.ok(requests > 200, `${requests} requests`)
     const psql = ['psql', '--username=one_secret', '--tuples-only', '--no-align', '--command', sql]
     const lines = (await composed('exec', '-T', 'postgres', ...psql)).trim().split('\n')

@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** What clients did, and what they were told. */
 export interface Ledger {
   requests: number
+  /** How often somebody was told that there is no time for it, and came again: not a failure, for nothing was done. */
+  cameAgain: number
   /** Every answer that was not the one expected, and every request without one. */
   failures: string[]
   /** Asks Postgres for a line for each user of the load: name|sessions|refreshes. */
@@ -16,6 +18,11 @@ export interface Load {
   /** Waits for the requests that are under way. */
   stop(): Promise<Ledger>
 }
+
+/** What a replica says where the machine has no time for it, as while six others start on the same two cores. */
+const COME_AGAIN = /"code":"(?:OVERLOADED|HASHING_BUSY)"/
+/** How often somebody comes again. */
+const ATTEMPTS = 10
 
 const READERS = 3
 const WRITERS = 4
@@ -30,15 +37,27 @@ export function startLoad(url: string): Load {
   const load = `load-${randomBytes(6).toString('hex')}`
   const failures: string[] = []
   const acknowledged: string[] = []
-  let [requests, running, users] = [0, true, 0]
+  let [requests, cameAgain, running, users] = [0, 0, true, 0]
 
   /** Undefined if it failed. */
-  async function ask<T>(method: string, path: string, expected: number, options: RequestInit): Promise<T | undefined> {
+  async function ask<T>(
+    method: string,
+    path: string,
+    expected: number,
+    options: RequestInit,
+    attempt = 1
+  ): Promise<T | undefined> {
     requests++
     try {
       const response = await fetch(`${url}${path}`, { method, ...options })
       const body = await response.text()
       if (response.status === expected) return JSON.parse(body) as T
+      const seconds = Number(response.headers.get('retry-after'))
+      if (response.status === 503 && seconds > 0 && COME_AGAIN.test(body) && attempt < ATTEMPTS) {
+        cameAgain++
+        await sleep(seconds * 1000)
+        return await ask(method, path, expected, options, attempt + 1)
+      }
       failures.push(`${method} ${path}: ${response.status} ${response.headers.get('x-served-by')} ${body}`)
     } catch (error) {
       failures.push(`${method} ${path}: ${String((error as Error).cause ?? error)}`)
@@ -91,7 +110,7 @@ export function startLoad(url: string): Load {
       await Promise.all(clients)
       const sql = `SELECT username || '|' || count(s.id) || '|' || coalesce(sum(s.generation), 0) AS line
         FROM users u LEFT JOIN sessions s ON s.user_id = u.id WHERE username LIKE '${load}-%' GROUP BY username`
-      return { requests, failures, sql, acknowledged: acknowledged.sort() }
+      return { requests, cameAgain, failures, sql, acknowledged: acknowledged.sort() }
     }
   }
 }
