@@ -13,8 +13,10 @@ const COLOURS: Record<LaneName, string> = {
   jwt: '#009e73',
   single: '#56b4e9'
 }
-const REJECTED = '#b0b0b0'
-const FAILED = '#303030'
+const REJECTED = 'turned away, though logged in'
+const FAILED = 'failed'
+const OUTCOMES: Record<string, string> = { ...COLOURS, [REJECTED]: '#b0b0b0', [FAILED]: '#303030' }
+const MEMORIES = { servers: '#0072b2', Redis: '#cc79a7' }
 
 /** Legible on its own, on a light page and on a dark one: it has a ground of its own. */
 const style = { background: '#ffffff', color: '#222222', fontFamily: 'system-ui, sans-serif', fontSize: '12px' }
@@ -40,14 +42,14 @@ export function timelineChart({ timeline }: Results): string {
   const counts = new Map<string, { lane: LaneName; second: number; outcome: string; requests: number }>()
   for (const { lane, what, at, status } of timeline.exchanges) {
     if (what !== 'whoami') continue
-    const outcome = status === 200 ? lane : status === 401 ? 'turned away, though logged in' : 'failed'
+    const outcome = status === 200 ? lane : status === 401 ? REJECTED : FAILED
     const second = Math.floor(at)
     const key = `${lane} ${second} ${outcome}`
     const entry = counts.get(key) ?? { lane, second, outcome, requests: 0 }
     entry.requests++
     counts.set(key, entry)
   }
-  const outcomes = [...lanes, 'turned away, though logged in', 'failed']
+  const outcomes = Object.keys(OUTCOMES)
   return render(
     {
       width: 860,
@@ -58,7 +60,7 @@ export function timelineChart({ timeline }: Results): string {
       x: { label: 'seconds', domain: [0, end] },
       y: { label: null, ticks: 3, grid: true },
       fy: { domain: lanes, label: null },
-      color: { domain: outcomes, range: [...lanes.map((lane) => COLOURS[lane]), REJECTED, FAILED] },
+      color: { domain: outcomes, range: Object.values(OUTCOMES) },
       marks: [
         Plot.rectY(
           [...counts.values()],
@@ -113,11 +115,11 @@ export function memoryChart({ memory }: Results): string {
       x: { label: 'people logged in', domain: [...new Set(bars.map(({ users }) => users))] },
       fx: { label: null, domain: [...new Set(bars.map(({ lane }) => lane))] },
       y: { label: 'bytes each', labelOffset: 50, grid: true },
-      color: { domain: ['servers', 'Redis'], range: ['#0072b2', '#cc79a7'], legend: false },
+      color: { domain: Object.keys(MEMORIES), range: Object.values(MEMORIES) },
       marks: [
         Plot.barY(
           bars,
-          Plot.stackY({ x: 'users', fx: 'lane', y: 'bytes', fill: 'where', order: ['servers', 'Redis'] })
+          Plot.stackY({ x: 'users', fx: 'lane', y: 'bytes', fill: 'where', order: Object.keys(MEMORIES) })
         ),
         Plot.ruleY([0])
       ]
@@ -126,9 +128,5 @@ export function memoryChart({ memory }: Results): string {
   )
 }
 
-/** Colours and what they stand for, as HTML: a chart of its own would be set apart from what it explains. */
-export const LEGEND: readonly [name: string, colour: string][] = [
-  ...lanes.map((lane): [string, string] => [lane, COLOURS[lane]]),
-  ['turned away, though logged in', REJECTED],
-  ['failed', FAILED]
-]
+/** Colours and what they stand for, for a page to show: a chart of its own would be set apart from what it explains. */
+export const LEGENDS = { timeline: OUTCOMES, memory: MEMORIES }

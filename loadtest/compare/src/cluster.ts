@@ -15,7 +15,7 @@ export interface Cluster {
   readonly replicas: number
 
   /** SIGKILL of one server; nobody starts it again. */
-  kill(kind: Kind): Promise<Server>
+  kill(kind: Kind): Promise<void>
   /** One more server. Resolves when it is sent requests. */
   add(kind: Kind): Promise<Server>
   /** Redis is there and says nothing. */

@@ -22,8 +22,7 @@ export async function startCompose(replicas: number, signal: AbortSignal): Promi
   const temp = createTempDir(exitHook)
   const override = join(temp.path, 'compare.json')
   const kinds = ['api', ...COMPARED] as const
-  // Each `$` would be a variable of Compose's.
-  const environment = { NODE_OPTIONS: NODE_OPTIONS.replaceAll('$', '$$$$') }
+  const environment = { NODE_OPTIONS }
   writeFileSync(
     override,
     JSON.stringify({ services: Object.fromEntries(kinds.map((kind) => [kind, { environment }])) })
@@ -73,7 +72,6 @@ export async function startCompose(replicas: number, signal: AbortSignal): Promi
         const [id] = await idsOf(kind)
         if (id === undefined) throw new LocalError(`there is no ${kind} to kill`)
         await docker('kill', id)
-        return { name: nameOf(id) }
       },
       async add(kind) {
         const before = await idsOf(kind)

@@ -34,7 +34,6 @@ export async function startProcesses(replicas: number, signal: AbortSignal): Pro
       if (!victim) throw new LocalError(`there is no ${kind} to kill`)
       // It is taken out of the list with it, as the resolver of a container platform does within a second.
       await victim.kill()
-      return victim
     },
     add: (kind: Kind) => cluster.add(kind),
     pauseRedis: () => redis.pause(),

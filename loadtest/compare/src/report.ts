@@ -1,5 +1,5 @@
 import type { LaneName } from '@one-secret/local'
-import { LEGEND, memoryChart, timelineChart } from './charts.js'
+import { LEGENDS, memoryChart, timelineChart } from './charts.js'
 import { judge, summarize, type Results, type Row } from './judge.js'
 
 /** What each lane is, for a reader who has not seen the rest. */
@@ -113,10 +113,14 @@ const STYLE = `
   td { white-space: nowrap; } th:first-child { text-align: left; font-weight: 600; } thead th { vertical-align: bottom; }
   .verdicts td { text-align: left; white-space: normal; } .verdicts th { font-weight: 400; }`
 
+function legend(colours: Record<string, string>): string {
+  const entries = Object.entries(colours)
+  return `<ul class="legend">${entries.map(([name, colour]) => `<li><i style="background:${colour}"></i>${escape(name)}</li>`).join('')}</ul>`
+}
+
 /** One file that needs no other, and asks nothing of anybody. */
 export function formatHtml(results: Results): string {
   const { description, date, replicas } = results
-  const legend = LEGEND.map(([name, colour]) => `<li><i style="background:${colour}"></i>${escape(name)}</li>`).join('')
   const lanes = Object.entries(LANE_IS).map(([lane, is]) => `<li><b>${lane}</b>: ${is}</li>`)
   return `<!doctype html>
 <html lang="en">
@@ -131,13 +135,13 @@ export function formatHtml(results: Results): string {
 <p>${escape(date)}, ${replicas} servers in each lane. ${escape(description)}.</p>
 <ul>${lanes.join('')}</ul>
 <h2>The same people, the same requests, the same kills</h2>
-<ul class="legend">${legend}</ul>
+${legend(LEGENDS.timeline)}
 <figure>${timelineChart(results)}</figure>
 ${htmlTable(comparison(results))}
 <p>In the lane jwt a silent Redis is answered with what is known (REVOCATION_OUTAGE=serve-stale), in single with 503 (refuse, the
 default). The hash of the password is left out of logins: it costs the same in each lane, and more than all the rest.</p>
 <h2>What somebody who is logged in takes</h2>
-<ul class="legend"><li><i style="background:#0072b2"></i>servers</li><li><i style="background:#cc79a7"></i>Redis</li></ul>
+${legend(LEGENDS.memory)}
 <figure>${memoryChart(results)}</figure>
 ${htmlTable(memory(results))}
 <h2>What was claimed, and what was measured</h2>
@@ -146,5 +150,3 @@ ${htmlTable(memory(results))}
 </html>
 `
 }
-
-export { timelineChart } from './charts.js'

@@ -34,7 +34,7 @@ function results(): Results {
     description: 'made up',
     date: '2026-01-01',
     replicas: 3,
-    timeline: { exchanges, lost, visitors: 20, killed: named('1'), added: named('added'), marks },
+    timeline: { exchanges, lost, visitors: 20, added: named('added'), marks },
     costs: { memory: costs, sticky: costs, cluster: { ...costs, redisPerRequest: 1 }, jwt: costs, single: costs },
     memory: [{ lane: 'memory', users: 1000, servers: 700, redis: 0 }]
   }
