@@ -72,7 +72,7 @@ export interface Replica {
 
 /** A replica as a process of its own, on a port that the system chose. */
 export async function spawnReplica(t: Test, env: Record<string, string>): Promise<Replica> {
-  const child = spawn(process.execPath, [program('server.js')], {
+  const child = spawn(process.execPath, [program('bundle/server.js')], {
     env: { HOST: '127.0.0.1', PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })

@@ -117,7 +117,11 @@ t.test('SHUTDOWN_GRACE_MS bounds the end, whatever still runs', async (t) => {
 })
 
 t.test('bad settings: one message that names them all, exit code 1', async (t) => {
-  const { code, output } = await runProgram('server.js', { ACCESS_TOKEN_TTL: '900', PORT: 'http', REDIS_URL: 'x' })
+  const { code, output } = await runProgram('bundle/server.js', {
+    ACCESS_TOKEN_TTL: '900',
+    PORT: 'http',
+    REDIS_URL: 'x'
+  })
   t.equal(code, 1)
   for (const name of ['JWT_KEYS', 'DATABASE_URL', 'REDIS_URL', 'ACCESS_TOKEN_TTL', 'PORT']) t.match(output, name)
   t.match(output, /^one-secret cannot start: 5 settings are wrong:\n/)
@@ -129,14 +133,14 @@ t.test('a port that is taken, in words', async (t) => {
   await new Promise((resolve) => squatter.once('listening', resolve))
   t.teardown(() => squatter.close())
   const { port } = squatter.address() as { port: number }
-  const { code, output } = await runProgram('server.js', { ...env, HOST: '127.0.0.1', PORT: String(port) })
+  const { code, output } = await runProgram('bundle/server.js', { ...env, HOST: '127.0.0.1', PORT: String(port) })
   t.equal(code, 1)
   t.match(output, /cannot listen: .*EADDRINUSE/)
 })
 
 t.test('a Redis that is not there, in words', async (t) => {
   const started = performance.now()
-  const { code, output } = await runProgram('server.js', { ...env, REDIS_URL: 'redis://127.0.0.1:1' })
+  const { code, output } = await runProgram('bundle/server.js', { ...env, REDIS_URL: 'redis://127.0.0.1:1' })
   t.equal(code, 1)
   t.match(output, /cannot start: Redis did not answer within 8 s: .*ECONNREFUSED/)
   const ms = performance.now() - started
@@ -144,7 +148,7 @@ t.test('a Redis that is not there, in words', async (t) => {
 })
 
 t.test('a database of Redis that is not there, in words', async (t) => {
-  const { code, output } = await runProgram('server.js', { ...env, REDIS_URL: `${env['REDIS_URL']}/999` })
+  const { code, output } = await runProgram('bundle/server.js', { ...env, REDIS_URL: `${env['REDIS_URL']}/999` })
   t.equal(code, 1)
   t.match(output, /cannot start: .*DB index is out of range/)
 })

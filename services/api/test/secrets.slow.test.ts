@@ -248,16 +248,16 @@ t.test('a start that fails names no secret', async (t) => {
   for (const form of keyForms(good.JWT_KEYS)) canary('the key ring', form)
 
   const starts = [
-    ['another password of Redis', 'server.js', { REDIS_URL: wrong(redis.url) }],
-    ['no Redis there', 'server.js', { REDIS_URL: wrong(`redis://:x@127.0.0.1:1`) }],
-    ['something else than Redis', 'server.js', { REDIS_URL: wrong(`redis://:x@127.0.0.1:${port}`) }],
+    ['another password of Redis', 'bundle/server.js', { REDIS_URL: wrong(redis.url) }],
+    ['no Redis there', 'bundle/server.js', { REDIS_URL: wrong(`redis://:x@127.0.0.1:1`) }],
+    ['something else than Redis', 'bundle/server.js', { REDIS_URL: wrong(`redis://:x@127.0.0.1:${port}`) }],
     ['another password of Postgres', 'migrate.js', { DATABASE_URL: wrong(postgres.url) }],
     ['something else than Postgres', 'migrate.js', { DATABASE_URL: wrong(`postgres://x:x@127.0.0.1:${port}/x`) }],
-    ['a URL that is none', 'server.js', { DATABASE_URL: `postgres//:${canary('a URL')}` }],
-    ['a URL that is none, of Redis', 'server.js', { REDIS_URL: `redis:/${canary('a URL')}:@:x` }],
-    ['a key that is too short', 'server.js', { JWT_KEYS: `k1:${canary('a short key').slice(0, 20)}` }],
-    ['a key without its id', 'server.js', { JWT_KEYS: canary('a key', randomBytes(32).toString('base64url')) }],
-    ['a key twice', 'server.js', { JWT_KEYS: `${good.JWT_KEYS},${good.JWT_KEYS}` }]
+    ['a URL that is none', 'bundle/server.js', { DATABASE_URL: `postgres//:${canary('a URL')}` }],
+    ['a URL that is none, of Redis', 'bundle/server.js', { REDIS_URL: `redis:/${canary('a URL')}:@:x` }],
+    ['a key that is too short', 'bundle/server.js', { JWT_KEYS: `k1:${canary('a short key').slice(0, 20)}` }],
+    ['a key without its id', 'bundle/server.js', { JWT_KEYS: canary('a key', randomBytes(32).toString('base64url')) }],
+    ['a key twice', 'bundle/server.js', { JWT_KEYS: `${good.JWT_KEYS},${good.JWT_KEYS}` }]
   ] as const
   await Promise.all(
     starts.map(async ([what, program, env]) => {

@@ -32,6 +32,11 @@ export interface Fault {
   struck?: (scene: Pick<Scene, 'cluster' | 'victim'>) => Target[]
   /** Codes of 401 by who is struck that are no mistake. */
   allowed?: string[]
+  /**
+   * It starts processes on the machine that all the others run on, and takes their time: a replica that says so at once is
+   * no failure, for a balancer asks another.
+   */
+  crowded?: true
   /** From the heal until every replica is ready, in milliseconds. */
   recoversWithinMs: number
   run: (scene: Scene) => Promise<void>
@@ -104,6 +109,7 @@ export const faults: Fault[] = [
       { name: 'api-new-1', url: '' },
       { name: 'api-new-2', url: '' }
     ],
+    crowded: true,
     recoversWithinMs: 3000,
     async run({ cluster, load, strike, heal, wait }) {
       strike()

@@ -42,6 +42,8 @@ export type Mark = { type: 'mark'; at: number } & (
       struck: string[]
       /** Codes of 401 by a struck replica that are no mistake, as where its clock is wrong. */
       allowed: string[]
+      /** Whether any replica may say meanwhile that it has no time (OVERLOADED). */
+      crowded: boolean
       /** From the heal until every replica is ready, in milliseconds. */
       recoversWithinMs: number
     }

@@ -243,13 +243,10 @@ const isStruck = ({ begin }: Period, replica: string): boolean =>
   begin.fails === 'everybody' || begin.struck.includes(replica)
 
 /** Whether a request that failed met the fault. */
-function isExcused(period: Period, { began, ended, replica }: Exchange): boolean {
-  return (
-    period.begin.fails !== 'nobody' &&
-    isStruck(period, replica) &&
-    ended > period.strikeAt &&
-    began < period.recoveredAt
-  )
+function isExcused(period: Period, { began, ended, replica, code }: Exchange): boolean {
+  if (ended <= period.strikeAt || began >= period.recoveredAt) return false
+  if (period.begin.crowded && code === 'OVERLOADED') return true
+  return period.begin.fails !== 'nobody' && isStruck(period, replica)
 }
 
 function judgeCommands(commands: Commands, blame: (text: string) => void): void {

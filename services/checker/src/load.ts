@@ -35,7 +35,7 @@ export interface Load {
   /** A new fault: with revocations of its own, and sessions that nobody ends. */
   turnTo(planned: readonly Planned[], prepared: readonly Prepared[], live: readonly Session[]): void
   readonly probes: number
-  /** Probes a second at each replica. */
+  /** Probes a second at each of the replicas that there were at first. */
   rate: number
   stop(): Promise<void>
 }
@@ -85,6 +85,8 @@ export function startLoad(
     return pick(random, random() < 0.5 && old.length > 0 ? old : good)
   }
 
+  // Replicas that are added share the probes: they shall add room, and not more to do.
+  const replicasAtFirst = cluster.replicas.length
   let last = performance.now()
   let due = 0
   const load = {
@@ -96,7 +98,7 @@ export function startLoad(
   const ticker = setInterval(() => {
     const now = performance.now()
     // Where the checker itself was held up, it does not make up for all of it at once.
-    due += (Math.min(now - last, 50) / 1000) * load.rate
+    due += (Math.min(now - last, 50) / 1000) * load.rate * (replicasAtFirst / cluster.replicas.length)
     last = now
     for (; due >= 1; due--) {
       for (const replica of cluster.replicas) {

@@ -40,7 +40,7 @@ export const HELP = `Revokes and probes tokens in a cluster while faults are inj
   --replicas <n>    2 to 16 (5; 3 with --quick)
   --lease <ms>      REVOCATION_LEASE_MS, 10 to 1000 (250)
   --last-lease <ms> that of the last replica, as while the setting is being changed (the same)
-  --rate <n>        probes a second at each replica (160; 200 with --quick)
+  --rate <n>        probes a second at each replica (160; 200 with --quick; 100 with --compose)
   --probes <n>      goes on without a fault until there have been so many (100000; none with --quick or --faults)
   --compose         the containers of docker-compose.yml in place of processes; they are removed afterwards, with their volumes
   --strict          a fault that cannot be injected here fails the run
@@ -117,7 +117,7 @@ export function parseOptions(args: readonly string[], randomSeed: number): Optio
     replicas: integer('replicas', values.replicas ?? (quick ? '3' : '5'), 2, 16),
     leaseMs: integer('lease', values.lease, 10, 1000),
     lastLeaseMs: integer('last-lease', values['last-lease'] ?? values.lease, 10, 1000),
-    rate: integer('rate', values.rate ?? (quick ? '200' : '160'), 1, 5000),
+    rate: integer('rate', values.rate ?? (compose ? '100' : quick ? '200' : '160'), 1, 5000),
     probes: integer('probes', values.probes ?? (quick || values.faults !== undefined ? '0' : '100000'), 0, 10_000_000),
     compose,
     strict,

@@ -93,7 +93,7 @@ async function inject(fault: Fault, { cluster, client, stock, load, history, opt
   load.turnTo(planned, prepared, live)
   await Promise.all(cluster.replicas.map((replica) => client.warm(replica)))
 
-  const { name, fails, allowed = [], recoversWithinMs } = fault
+  const { name, fails, allowed = [], crowded = false, recoversWithinMs } = fault
   const struck = (fault.struck?.({ cluster, victim }) ?? []).map((one) => one.name)
   history.push({
     type: 'mark',
@@ -103,6 +103,7 @@ async function inject(fault: Fault, { cluster, client, stock, load, history, opt
     fails,
     struck,
     allowed,
+    crowded,
     recoversWithinMs
   })
   if (name === 'none') history.push(await measureCommands(cluster, load, quick ? 1500 : 4000))
@@ -152,7 +153,14 @@ async function untilReady({ replicas }: Cluster, client: Client): Promise<string
 /** R4. */
 async function remember({ cluster, client, load, history }: Parts): Promise<void> {
   load.turnTo([], [], [])
-  const begin = { fault: MEMORY, fails: 'everybody' as const, struck: [], allowed: [], recoversWithinMs: 5000 }
+  const begin = {
+    fault: MEMORY,
+    fails: 'everybody' as const,
+    struck: [],
+    allowed: [],
+    crowded: false,
+    recoversWithinMs: 5000
+  }
   history.push({ type: 'mark', at: performance.now(), event: 'begin', ...begin })
   const { rate } = load
   load.rate = 0

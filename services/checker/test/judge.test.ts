@@ -12,6 +12,7 @@ function period(over: Partial<Extract<Mark, { event: 'begin' }>> = {}): History 
     fails: 'struck',
     struck: ['api-2'],
     allowed: [],
+    crowded: false,
     recoversWithinMs: 100,
     ...over
   }
@@ -110,6 +111,11 @@ const wrong: [string, Invariant, History][] = [
   ['a logout is answered with a 404', 'answers', logout(10, 20, { status: 404, code: 'NOT_FOUND' })],
   ['a replica that was not struck fails', 'availability', times(20, (i) => probe(150 + i, 160 + i, unknown))],
   [
+    'replicas have no time though nothing is started beside them',
+    'availability',
+    times(20, (i) => probe(150 + i, 160 + i, { status: 503, code: 'OVERLOADED' }))
+  ],
+  [
     'fifteen requests in a thousand fail',
     'availability',
     [...times(990, (i) => probe(i, i + 1)), ...times(15, () => probe(950, 951, unknown))]
@@ -167,6 +173,11 @@ const right: [string, History, Partial<Extract<Mark, { event: 'begin' }>>?][] = 
   ['a logout is repeated, with the token that it revoked', [...logout(10, 20), logout(30, 40)[1]!]],
   ['a logout is repeated, and refused', [...logout(10, 20), logout(30, 40, revoked)[1]!]],
   ['a replica that was struck fails', times(20, (i) => probe(150 + i, 160 + i, { ...unknown, replica: 'api-2' }))],
+  [
+    'replicas have no time while others are started beside them',
+    times(20, (i) => probe(150 + i, 160 + i, { status: 503, code: 'OVERLOADED' })),
+    { crowded: true }
+  ],
   ['a request that met the strike is not answered', times(20, () => probe(90, 110, { status: 0, replica: 'api-2' }))],
   ['one request in some hundreds fails', [...times(900, (i) => probe(i, i + 1)), probe(950, 951, unknown)]],
   [

@@ -11,10 +11,10 @@ export const laneTemplates = ['upstreams.conf', 'locations.conf'].map((name) => 
 }))
 
 /** A replica. */
-export const apiServer = fromRoot('services/api/dist/server.js')
+export const apiServer = fromRoot('services/api/dist/bundle/server.js')
 
 /** A server that keeps sessions. */
-export const sessionsServer = fromRoot('services/sessions/dist/server.js')
+export const sessionsServer = fromRoot('services/sessions/dist/bundle/server.js')
 
 /** Brings the database to the newest schema, and exits. */
 export const apiMigrate = fromRoot('services/api/dist/migrate.js')
