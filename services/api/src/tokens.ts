@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import { Type, type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { TokenExpired, TokenInvalid } from './errors.js'
@@ -8,6 +9,9 @@ export const MAX_ACCESS_TOKEN_TTL_SECONDS = 15 * 60
 
 /** How far ahead of ours the clock of the replica that issued a token may be. */
 export const CLOCK_TOLERANCE_SECONDS = 5
+
+/** How many tokens that have been verified are remembered: a kilobyte each. */
+const REMEMBERED_TOKENS = 10_000
 
 /** RFC 9068 §2.1: keeps any other kind of JWT from being taken for an access token (RFC 8725 §3.11). */
 export const TOKEN_TYPE = 'at+jwt'
@@ -75,6 +79,10 @@ export function createTokens({ issuer, audience, replicaName, signers }: TokenSe
   // parsed: alg, typ, kid, crit, jwk and every other way to talk a verifier into something (RFC 8725 §2.1, §3.1) end here.
   const signerByHeader = new Map(signers.map((signer) => [headerOf(signer.sign({})), signer]))
 
+  // A client sends the same token some hundred times. Keyed by the whole of it, so that nothing is taken for something else;
+  // and only what was accepted is remembered. It goes with these keys: whoever exchanges the ring makes other tokens.
+  const verified = new LRUCache<string, AccessClaims>({ max: REMEMBERED_TOKENS })
+
   return {
     issue({ sub, sid }, ttlSeconds) {
       const iat = Math.floor(Date.now() / 1000)
@@ -92,23 +100,39 @@ export function createTokens({ issuer, audience, replicaName, signers }: TokenSe
     },
 
     verify(token) {
-      if (!COMPACT_JWS.test(token)) throw new TokenInvalid('it is not a signed token')
-      const signer = signerByHeader.get(headerOf(token))
-      if (signer === undefined) throw new TokenInvalid('its key or its type is unknown')
-      const claims = checkSignature(signer, token)
-      if (!claimsSchema.Check(claims) || payloadOf(token) !== encode(claims)) {
-        throw new TokenInvalid('its claims are not as they should be')
+      let claims = verified.get(token)
+      if (claims !== undefined) {
+        requireNow(claims)
+        return claims
       }
-      if (claims.iss !== issuer || claims.aud !== audience) throw new TokenInvalid('it was issued for another service')
-      const now = Date.now() / 1000
-      if (claims.exp <= now) throw new TokenExpired()
-      if (claims.iat > now + CLOCK_TOLERANCE_SECONDS) throw new TokenInvalid('it was issued in the future')
-      const ttl = claims.exp - claims.iat
-      if (ttl <= 0 || ttl > MAX_ACCESS_TOKEN_TTL_SECONDS)
-        throw new TokenInvalid('its life is not one this service gives')
+      claims = checkText(token)
+      requireNow(claims)
+      verified.set(token, claims)
       return claims
     }
   }
+
+  /** All that is the same whenever it is asked, for as long as the keys are these. */
+  function checkText(token: string): AccessClaims {
+    if (!COMPACT_JWS.test(token)) throw new TokenInvalid('it is not a signed token')
+    const signer = signerByHeader.get(headerOf(token))
+    if (signer === undefined) throw new TokenInvalid('its key or its type is unknown')
+    const claims = checkSignature(signer, token)
+    if (!claimsSchema.Check(claims) || payloadOf(token) !== encode(claims)) {
+      throw new TokenInvalid('its claims are not as they should be')
+    }
+    if (claims.iss !== issuer || claims.aud !== audience) throw new TokenInvalid('it was issued for another service')
+    const ttl = claims.exp - claims.iat
+    if (ttl <= 0 || ttl > MAX_ACCESS_TOKEN_TTL_SECONDS) throw new TokenInvalid('its life is not one this service gives')
+    return Object.freeze(claims)
+  }
+}
+
+/** What a token that has been verified must be asked again each time: whether it has expired, whether it was issued yet. */
+function requireNow({ exp, iat }: AccessClaims): void {
+  const now = Date.now() / 1000
+  if (exp <= now) throw new TokenExpired()
+  if (iat > now + CLOCK_TOLERANCE_SECONDS) throw new TokenInvalid('it was issued in the future')
 }
 
 function checkSignature(signer: KeySigner, token: string): unknown {

@@ -1,16 +1,17 @@
-import type { FastifyError, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { countBy } from '../counts.js'
 import { ACCESS_COOKIE, readCookie, requireSameOrigin } from '../cookies.js'
 import { AuthorizationMalformed, TokenMissing, TokenRevoked } from '../errors.js'
+import { countHeader } from '../raw-headers.js'
 import type { AccessClaims } from '../tokens.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** An onRequest hook: lets a request pass only with a valid access token that has not been revoked. */
-    authenticate: (request: FastifyRequest) => Promise<void>
+    authenticate: onRequestHookHandler
     /** The same, whether or not the token has been revoked: for what can only end its own session. */
-    authenticateOrRevoked: (request: FastifyRequest) => Promise<void>
+    authenticateOrRevoked: onRequestHookHandler
   }
   interface FastifyRequest {
     /** The verified claims. Only there behind `onRequest: app.authenticate`. */
@@ -59,7 +60,7 @@ export const authenticate = fp(
       return app.tokens.verify(token)
     }
 
-    async function authenticateOrRevoked(request: FastifyRequest): Promise<void> {
+    function authenticate(request: FastifyRequest): void {
       try {
         request.token = verify(request)
       } catch (error) {
@@ -70,10 +71,27 @@ export const authenticate = fp(
       verifications.valid++
     }
 
-    app.decorate('authenticateOrRevoked', authenticateOrRevoked)
-    app.decorate('authenticate', async (request: FastifyRequest) => {
-      await authenticateOrRevoked(request)
-      if (await app.denylist.isRevoked(request.token)) throw new TokenRevoked()
+    app.decorate('authenticateOrRevoked', (request, _reply, done) => {
+      try {
+        authenticate(request)
+      } catch (error) {
+        return done(error as Error)
+      }
+      done()
+    })
+
+    // A hook that calls back: a promise would be one for each request, where nearly every answer is known at once.
+    app.decorate('authenticate', (request, _reply, done) => {
+      let isRevoked
+      try {
+        authenticate(request)
+        isRevoked = app.denylist.isRevoked(request.token)
+      } catch (error) {
+        return done(error as Error)
+      }
+      const pass = (isRevoked: boolean): void => done(isRevoked ? new TokenRevoked() : undefined)
+      if (typeof isRevoked === 'boolean') pass(isRevoked)
+      else isRevoked.then(pass, done)
     })
   },
   { name: 'authenticate', dependencies: ['metrics', 'tokens', 'denylist', 'cookies'] }
@@ -86,10 +104,7 @@ export const authenticate = fp(
  */
 function bearerToken({ raw, headers: { authorization } }: FastifyRequest): string | undefined {
   if (authorization === undefined) return undefined
-  // Node keeps the first of two; a proxy may have kept, or looked at, the other.
-  if (raw.rawHeaders.filter((name, i) => i % 2 === 0 && /^authorization$/i.test(name)).length > 1) {
-    throw new AuthorizationMalformed()
-  }
+  if (countHeader(raw, 'authorization') > 1) throw new AuthorizationMalformed()
   const [, scheme, token] = /^([^\s,]+)(?: +([^\s,]+))?$/.exec(authorization) ?? []
   if (scheme === undefined) throw new AuthorizationMalformed()
   if (scheme.toLowerCase() !== 'bearer') throw new TokenMissing()

@@ -33,9 +33,10 @@ const MAX_TURNS = 1000
 export const drain = fp<{ drainMs: number }>(
   async (app, { drainMs }) => {
     app.decorate('draining', false)
-    app.addHook('onRequest', async (_request, reply) => {
+    app.addHook('onRequest', (_request, reply, done) => {
       // Fastify says `close` as soon as it closes; that is too early while a new connection can still be opened.
       if (app.draining && app.server.listening) reply.raw.setHeader('connection', 'keep-alive')
+      done()
     })
     app.addHook('preClose', async () => {
       app.draining = true

@@ -2,14 +2,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import fp from 'fastify-plugin'
 import { answerBrokenRequest, BadRequest } from '../errors.js'
+import { countHeader } from '../raw-headers.js'
 
 /** What HTTP/1.1 asks of a server and Node leaves to us, or answers in a shape of its own. */
 export const protocol = fp(
   async (app) => {
     // One Host, and only one (RFC 9112 §3.2).
-    app.addHook('onRequest', async ({ raw: { httpVersion, rawHeaders } }) => {
-      const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length
-      if (hosts > 1 || (hosts === 0 && httpVersion !== '1.0')) throw new BadRequest()
+    app.addHook('onRequest', ({ raw }, _reply, done) => {
+      const hosts = countHeader(raw, 'host')
+      done(hosts > 1 || (hosts === 0 && raw.httpVersion !== '1.0') ? new BadRequest() : undefined)
     })
     app.server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
       // Node listens to it no more, and an error that nobody listens for would end the process.

@@ -26,6 +26,6 @@ export const whoami: FastifyPluginAsyncTypebox<{ replicaName: string }> = async 
         response: { 200: WhoAmI, 400: ErrorBody, ...authenticatedErrors }
       }
     },
-    async ({ token }) => ({ ...token, issuedBy: token.replica, servedBy: replicaName })
+    ({ token }) => ({ ...token, issuedBy: token.replica, servedBy: replicaName })
   )
 }
