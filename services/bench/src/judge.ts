@@ -1,0 +1,184 @@
+import { formOf, type FormName } from './forms.js'
+import type { Measurement } from './measure.js'
+import { spreadOf, type Spread } from './statistics.js'
+
+/** What a form costs, over all rounds. Each ratio is of the same round, so that what disturbs the machine disturbs both. */
+export interface Row {
+  form: FormName
+  cpuMicroseconds: Spread
+  perSecond: Spread
+  p50Ms: Spread
+  p99Ms: Spread
+  serverShare: Spread
+  redisPerRequest: Spread
+  postgresPerRequest: Spread
+  /** Undefined where `bare` was not measured. */
+  cpuRatio: Spread | undefined
+  perSecondRatio: Spread | undefined
+}
+
+type Figure = Exclude<keyof Measurement, 'round' | 'form'>
+
+const of = (rounds: readonly Measurement[], form: FormName): Measurement[] =>
+  rounds.filter((one) => one.form === form).toSorted((a, b) => a.round - b.round)
+
+/** A figure of one form by that of another, in each round that has both; undefined where none has. */
+function ratioOf(
+  rounds: readonly Measurement[],
+  figure: Figure,
+  form: FormName,
+  by: FormName
+): Spread | undefined {
+  const divisors = new Map(of(rounds, by).map((one) => [one.round, one[figure]]))
+  const ratios = of(rounds, form).flatMap((one) => {
+    const divisor = divisors.get(one.round)
+    return divisor === undefined ? [] : [one[figure] / divisor]
+  })
+  return ratios.length > 0 ? spreadOf(ratios) : undefined
+}
+
+/** In the order in which the forms were first measured: the median of a figure, and its spread. */
+export function summarize(rounds: readonly Measurement[], forms: readonly FormName[]): Row[] {
+  return forms.map((form) => {
+    const own = of(rounds, form)
+    const spread = (figure: Figure): Spread => spreadOf(own.map((one) => one[figure]))
+    return {
+      form,
+      cpuMicroseconds: spread('cpuMicroseconds'),
+      perSecond: spread('perSecond'),
+      p50Ms: spread('p50Ms'),
+      p99Ms: spread('p99Ms'),
+      serverShare: spread('serverShare'),
+      redisPerRequest: spread('redisPerRequest'),
+      postgresPerRequest: spread('postgresPerRequest'),
+      cpuRatio: ratioOf(rounds, 'cpuMicroseconds', form, 'bare'),
+      perSecondRatio: ratioOf(rounds, 'perSecond', form, 'bare')
+    }
+  })
+}
+
+export interface Verdict {
+  claim: string
+  measured: string
+  /** What must hold, and what is hoped for; the same where there is only one bound. */
+  must: string
+  aim: string
+  holds: boolean
+  reached: boolean
+}
+
+interface Bound {
+  claim: string
+  value: number | undefined
+  /** Whether the value may not be below, or above, the bounds. */
+  atLeast: boolean
+  must: number
+  aim: number
+}
+
+/** Fewer than this is none: Redis and Postgres do a little for themselves, a request that asks them asks at least once. */
+export const NO_COMMANDS = 0.01
+
+/** Whatever a busy machine and short rounds may do to a ratio: `--quick` looks for what has gone badly wrong. */
+const LOOSE = 2
+
+/**
+ * What the measurements must show. What was not measured is not judged.
+ *
+ * @param quick bounds that are so much looser that a busy machine passes them; commands are counted, so theirs stay
+ */
+export function judge(rounds: readonly Measurement[], { quick }: { quick: boolean }): Verdict[] {
+  const perSecond = (form: FormName, by: FormName): number | undefined =>
+    ratioOf(rounds, 'perSecond', form, by)?.median
+  const faster = (than: FormName, named: string, must: number, aim: number): Bound => ({
+    claim: `lease ÷ ${named}: requests a second`,
+    value: perSecond('lease', than),
+    atLeast: true,
+    must,
+    aim
+  })
+  const ratios: Bound[] = [
+    {
+      claim: 'lease, the same tokens ÷ bare: processor time of a request',
+      value: ratioOf(rounds, 'cpuMicroseconds', 'lease', 'bare')?.median,
+      atLeast: false,
+      must: 1.25,
+      aim: 1.12
+    },
+    {
+      claim: 'lease, the same tokens ÷ bare: requests a second',
+      value: perSecond('lease', 'bare'),
+      atLeast: true,
+      must: 0.65,
+      aim: 0.8
+    },
+    {
+      claim: 'lease, each token for the first time ÷ bare: requests a second',
+      value: perSecond('lease-first-seen', 'bare'),
+      atLeast: true,
+      must: 0.4,
+      aim: 0.5
+    },
+    faster('fastify-jwt', '@fastify/jwt + EXISTS', 2, 3),
+    faster('session-redis', 'session in Redis', 4, 5),
+    faster('express-key-object', 'Express with a KeyObject', 7, 10),
+    faster('express-string', 'Express with a string', 20, 30)
+  ]
+  return [
+    ...ratios.flatMap((bound) => verdictOf(bound, quick ? LOOSE : 1)),
+    ...countedVerdicts(rounds)
+  ]
+}
+
+function verdictOf({ claim, value, atLeast, must, aim }: Bound, loose: number): Verdict[] {
+  if (value === undefined) return []
+  const bound = atLeast ? must / loose : must * loose
+  const sign = atLeast ? '≥' : '≤'
+  const meets = (one: number): boolean => (atLeast ? value >= one : value <= one)
+  return [
+    {
+      claim,
+      measured: value.toFixed(2),
+      must: `${sign} ${Number(bound.toFixed(3))}`,
+      aim: `${sign} ${aim}`,
+      holds: meets(bound),
+      reached: meets(aim)
+    }
+  ]
+}
+
+/** Commands are counted, not timed: these hold in any round of any length, on any machine. */
+function countedVerdicts(rounds: readonly Measurement[]): Verdict[] {
+  const verdicts: Verdict[] = []
+  const leased = rounds.filter(({ form }) => form === 'lease' || form === 'lease-first-seen')
+  for (const [server, figure] of [
+    ['Redis', 'redisPerRequest'],
+    ['Postgres', 'postgresPerRequest']
+  ] as const) {
+    if (leased.length === 0) continue
+    const most = Math.max(...leased.map((one) => one[figure]))
+    const holds = most < NO_COMMANDS
+    verdicts.push({
+      claim: `lease: commands at ${server} for a request, in the worst round`,
+      measured: most.toFixed(3),
+      must: '0',
+      aim: '0',
+      holds,
+      reached: holds
+    })
+  }
+  const asking = rounds.filter(({ form }) => formOf(form).asksRedis)
+  if (asking.length > 0) {
+    const least = Math.min(...asking.map((one) => one.redisPerRequest))
+    const holds = least > 1 - 2 * NO_COMMANDS
+    verdicts.push({
+      claim: 'whoever looks a request up in Redis: commands for it, at least',
+      measured: least.toFixed(3),
+      must: '≥ 1',
+      aim: '≥ 1',
+      holds,
+      reached: holds
+    })
+  }
+  return verdicts
+}
