@@ -25,7 +25,6 @@ for (const service of services.length > 0 ? services : ['api', 'sessions']) {
     target: 'node20.19',
     external,
     banner,
-    keepNames: true,
     sourcemap: true,
     sourcesContent: false,
     logLevel: 'warning'

@@ -34,7 +34,13 @@ export function costChart(results: Results): string {
     marginRight: 24,
     marginTop: 20,
     marginBottom: 44,
-    x: { label: 'processor time of a request ÷ without authentication', labelAnchor: 'left', labelArrow: 'none', grid: true, domain: [0, most * 1.12] },
+    x: {
+      label: 'processor time of a request ÷ without authentication',
+      labelAnchor: 'left',
+      labelArrow: 'none',
+      grid: true,
+      domain: [0, most * 1.12]
+    },
     y: { label: null, domain: bars.map(({ title }) => title), tickSize: 0, padding: 0.25 },
     color: { domain: Object.keys(KINDS), range: Object.values(KINDS) },
     marks: [

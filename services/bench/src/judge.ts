@@ -23,12 +23,7 @@ const of = (rounds: readonly Measurement[], form: FormName): Measurement[] =>
   rounds.filter((one) => one.form === form).toSorted((a, b) => a.round - b.round)
 
 /** A figure of one form by that of another, in each round that has both; undefined where none has. */
-function ratioOf(
-  rounds: readonly Measurement[],
-  figure: Figure,
-  form: FormName,
-  by: FormName
-): Spread | undefined {
+function ratioOf(rounds: readonly Measurement[], figure: Figure, form: FormName, by: FormName): Spread | undefined {
   const divisors = new Map(of(rounds, by).map((one) => [one.round, one[figure]]))
   const ratios = of(rounds, form).flatMap((one) => {
     const divisor = divisors.get(one.round)
@@ -88,8 +83,7 @@ const LOOSE = 2
  * @param quick bounds that are so much looser that a busy machine passes them; commands are counted, so theirs stay
  */
 export function judge(rounds: readonly Measurement[], { quick }: { quick: boolean }): Verdict[] {
-  const perSecond = (form: FormName, by: FormName): number | undefined =>
-    ratioOf(rounds, 'perSecond', form, by)?.median
+  const perSecond = (form: FormName, by: FormName): number | undefined => ratioOf(rounds, 'perSecond', form, by)?.median
   const faster = (than: FormName, named: string, must: number, aim: number): Bound => ({
     claim: `lease ÷ ${named}: requests a second`,
     value: perSecond('lease', than),
@@ -124,10 +118,7 @@ export function judge(rounds: readonly Measurement[], { quick }: { quick: boolea
     faster('express-key-object', 'Express with a KeyObject', 7, 10),
     faster('express-string', 'Express with a string', 20, 30)
   ]
-  return [
-    ...ratios.flatMap((bound) => verdictOf(bound, quick ? LOOSE : 1)),
-    ...countedVerdicts(rounds)
-  ]
+  return [...ratios.flatMap((bound) => verdictOf(bound, quick ? LOOSE : 1)), ...countedVerdicts(rounds)]
 }
 
 function verdictOf({ claim, value, atLeast, must, aim }: Bound, loose: number): Verdict[] {

@@ -72,7 +72,7 @@ export async function measureForms(backends: Backends, options: MeasureOptions):
 
   for (const subject of subjects) {
     onProgress(`${subject.name}: warming up`)
-    for (let warmed = 0; warmed < WARM_UP_REQUESTS; ) {
+    for (let warmed = 0; warmed < WARM_UP_REQUESTS;) {
       const { requests } = await saturated(subject, options, 1)
       warmed += requests
     }

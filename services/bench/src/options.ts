@@ -42,14 +42,7 @@ Forms:
 ${formNames.map((name) => `  ${name.padEnd(18)} ${formOf(name).title}`).join('\n')}`
 
 /** The lease, what it is held against, and one of each kind that is slower. */
-const QUICK: FormName[] = [
-  'bare',
-  'lease',
-  'lease-first-seen',
-  'fastify-jwt',
-  'session-redis',
-  'express-key-object'
-]
+const QUICK: FormName[] = ['bare', 'lease', 'lease-first-seen', 'fastify-jwt', 'session-redis', 'express-key-object']
 
 const usage = (message: string): LocalError => new LocalError(`${message} (--help lists the options)`, { exitCode: 2 })
 
@@ -94,7 +87,8 @@ export function parseOptions(args: readonly string[]): Options {
   }
   const { growth, nginx, quick, output, help } = values
   const [word, ...rest] = positionals
-  if ((word !== undefined && word !== 'growth') || rest.length > 0) throw usage(`there is no '${positionals.join(' ')}'`)
+  if ((word !== undefined && word !== 'growth') || rest.length > 0)
+    throw usage(`there is no '${positionals.join(' ')}'`)
   if ((growth || word === 'growth') && nginx) throw usage('--growth and --nginx are two measurements: one at a time')
   const named = values.forms?.split(',') ?? (quick ? QUICK : formNames)
   const forms = named.map((name) => {
