@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot'
 import { parseHTML } from 'linkedom'
 import { formOf } from './forms.js'
 import { summarize } from './judge.js'
-import type { Results } from './results.js'
+import type { FormResults } from './results.js'
 
 /** Told apart also by those who do not see all colours (Okabe and Ito). */
 const KINDS = { 'one-secret': '#009e73', 'signed tokens, looked up in Redis': '#0072b2', 'session in Redis': '#d55e00' }
@@ -11,7 +11,7 @@ const KINDS = { 'one-secret': '#009e73', 'signed tokens, looked up in Redis': '#
 const style = { background: '#ffffff', color: '#222222', fontFamily: 'system-ui, sans-serif', fontSize: '13px' }
 
 /** Processor time of a request in each form, as a multiple of the same server's without authentication. */
-export function costChart(results: Results): string {
+export function costChart(results: FormResults): string {
   const bars = summarize(results.measurements, results.forms).flatMap(({ form, cpuRatio }) => {
     if (cpuRatio === undefined) return []
     const { title, script, brings } = formOf(form)
@@ -34,7 +34,13 @@ export function costChart(results: Results): string {
     marginRight: 24,
     marginTop: 20,
     marginBottom: 44,
-    x: { label: 'processor time of a request ÷ without authentication', labelAnchor: 'left', labelArrow: 'none', grid: true, domain: [0, most * 1.12] },
+    x: {
+      label: 'processor time of a request ÷ without authentication',
+      labelAnchor: 'left',
+      labelArrow: 'none',
+      grid: true,
+      domain: [0, most * 1.12]
+    },
     y: { label: null, domain: bars.map(({ title }) => title), tickSize: 0, padding: 0.25 },
     color: { domain: Object.keys(KINDS), range: Object.values(KINDS) },
     marks: [

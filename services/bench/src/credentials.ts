@@ -26,7 +26,13 @@ async function logIn(url: string): Promise<Header> {
     body: JSON.stringify({ username: USERNAME, password: PASSWORD })
   })
   if (response.status !== 200) throw new LocalError(`a login was answered with ${response.status}`)
-  return ['cookie', response.headers.getSetCookie().map((one) => one.split(';', 1)[0]).join('; ')]
+  return [
+    'cookie',
+    response.headers
+      .getSetCookie()
+      .map((one) => one.split(';', 1)[0])
+      .join('; ')
+  ]
 }
 
 /** Headers for so many requests: fresh ones each time, for a token lives for a quarter of an hour. */

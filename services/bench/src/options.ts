@@ -31,8 +31,8 @@ this api and by others, each in a process of its own, with one Redis and one Pos
   --forms <a,b>      only these
   --rounds <n>       1 to 100 (5; 3 with --quick)
   --seconds <n>      of each measurement, 1 to 60 (5; 1 with --quick)
-  --rate <n>         requests a second at which processor time is measured, 10 to 20000 (1000)
-  --output <folder>  where the report goes: bench.md, bench.svg, bench.json (loadtest/reports)
+  --rate <n>         requests a second at which processor time is measured, 10 to 20000 (500)
+  --output <folder>  where the report goes, as Markdown, SVG and JSON: bench.*, bench-growth.*, bench-nginx.* (loadtest/reports)
   -h, --help
 
 wrk is used where it is on the PATH (Debian: wrk), else autocannon.
@@ -42,14 +42,7 @@ Forms:
 ${formNames.map((name) => `  ${name.padEnd(18)} ${formOf(name).title}`).join('\n')}`
 
 /** The lease, what it is held against, and one of each kind that is slower. */
-const QUICK: FormName[] = [
-  'bare',
-  'lease',
-  'lease-first-seen',
-  'fastify-jwt',
-  'session-redis',
-  'express-key-object'
-]
+const QUICK: FormName[] = ['bare', 'lease', 'lease-first-seen', 'fastify-jwt', 'session-redis', 'express-key-object']
 
 const usage = (message: string): LocalError => new LocalError(`${message} (--help lists the options)`, { exitCode: 2 })
 
@@ -83,7 +76,7 @@ export function parseOptions(args: readonly string[]): Options {
         forms: { type: 'string' },
         rounds: { type: 'string' },
         seconds: { type: 'string' },
-        rate: { type: 'string', default: '1000' },
+        rate: { type: 'string', default: '500' },
         output: { type: 'string', default: REPORTS },
         help: { type: 'boolean', short: 'h', default: false }
       }
@@ -94,7 +87,8 @@ export function parseOptions(args: readonly string[]): Options {
   }
   const { growth, nginx, quick, output, help } = values
   const [word, ...rest] = positionals
-  if ((word !== undefined && word !== 'growth') || rest.length > 0) throw usage(`there is no '${positionals.join(' ')}'`)
+  if ((word !== undefined && word !== 'growth') || rest.length > 0)
+    throw usage(`there is no '${positionals.join(' ')}'`)
   if ((growth || word === 'growth') && nginx) throw usage('--growth and --nginx are two measurements: one at a time')
   const named = values.forms?.split(',') ?? (quick ? QUICK : formNames)
   const forms = named.map((name) => {

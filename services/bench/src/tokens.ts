@@ -51,7 +51,14 @@ export async function createSigner(): Promise<Signer> {
       const iat = Math.floor(Date.now() / 1000)
       return Array.from({ length: count }, () => {
         // In the order of the model, which is part of what the api verifies.
-        const body = { ...claims, sub: randomUUID(), sid: randomUUID(), jti: randomUUID(), iat, exp: iat + LIFE_SECONDS }
+        const body = {
+          ...claims,
+          sub: randomUUID(),
+          sid: randomUUID(),
+          jti: randomUUID(),
+          iat,
+          exp: iat + LIFE_SECONDS
+        }
         const signed = `${head}.${encode(body)}`
         return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`
       })
