@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot'
 import { parseHTML } from 'linkedom'
 import { formOf } from './forms.js'
 import { summarize } from './judge.js'
-import type { Results } from './results.js'
+import type { FormResults } from './results.js'
 
 /** Told apart also by those who do not see all colours (Okabe and Ito). */
 const KINDS = { 'one-secret': '#009e73', 'signed tokens, looked up in Redis': '#0072b2', 'session in Redis': '#d55e00' }
@@ -11,7 +11,7 @@ const KINDS = { 'one-secret': '#009e73', 'signed tokens, looked up in Redis': '#
 const style = { background: '#ffffff', color: '#222222', fontFamily: 'system-ui, sans-serif', fontSize: '13px' }
 
 /** Processor time of a request in each form, as a multiple of the same server's without authentication. */
-export function costChart(results: Results): string {
+export function costChart(results: FormResults): string {
   const bars = summarize(results.measurements, results.forms).flatMap(({ form, cpuRatio }) => {
     if (cpuRatio === undefined) return []
     const { title, script, brings } = formOf(form)

@@ -31,8 +31,8 @@ this api and by others, each in a process of its own, with one Redis and one Pos
   --forms <a,b>      only these
   --rounds <n>       1 to 100 (5; 3 with --quick)
   --seconds <n>      of each measurement, 1 to 60 (5; 1 with --quick)
-  --rate <n>         requests a second at which processor time is measured, 10 to 20000 (1000)
-  --output <folder>  where the report goes: bench.md, bench.svg, bench.json (loadtest/reports)
+  --rate <n>         requests a second at which processor time is measured, 10 to 20000 (500)
+  --output <folder>  where the report goes, as Markdown, SVG and JSON: bench.*, bench-growth.*, bench-nginx.* (loadtest/reports)
   -h, --help
 
 wrk is used where it is on the PATH (Debian: wrk), else autocannon.
@@ -76,7 +76,7 @@ export function parseOptions(args: readonly string[]): Options {
         forms: { type: 'string' },
         rounds: { type: 'string' },
         seconds: { type: 'string' },
-        rate: { type: 'string', default: '1000' },
+        rate: { type: 'string', default: '500' },
         output: { type: 'string', default: REPORTS },
         help: { type: 'boolean', short: 'h', default: false }
       }

@@ -1,7 +1,7 @@
 import { formOf } from './forms.js'
-import { judge, summarize, type Row, type Verdict } from './judge.js'
-import type { Results } from './results.js'
-import type { Spread } from './statistics.js'
+import { judge, judgeBehindNginx, judgeGrowth, summarize, type Row, type Verdict } from './judge.js'
+import type { Conditions, FormResults, GrowthResults, NginxResults } from './results.js'
+import { spreadOf, type Spread } from './statistics.js'
 
 /** A median, and between which figures the rounds lie. */
 const spread = ({ median, min, max }: Spread, format: (value: number) => string): string =>
@@ -10,15 +10,16 @@ const spread = ({ median, min, max }: Spread, format: (value: number) => string)
 const whole = (value: number): string => Math.round(value).toLocaleString('en')
 const ratio = (value: number): string => value.toFixed(2)
 const ms = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`
-const commands = ({ median }: Spread): string => (median < 0.005 ? '0' : median.toFixed(2))
+const commands = (value: number): string => (value < 0.005 ? '0' : value.toFixed(2))
 const optional = (value: Spread | undefined): string => (value === undefined ? '–' : spread(value, ratio))
 
-export function markdownTable([head = [], ...rows]: string[][]): string {
+function markdownTable([head = [], ...rows]: string[][]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
   return [head, head.map((_, i) => (i === 0 ? '---' : '---:')), ...rows].map(line).join('\n')
 }
 
-function formsTable(rows: readonly Row[]): string {
+/** Says of a form that could not be asked at the common rate at which it was. */
+function formsTable(rows: readonly Row[], rate: number): string {
   return markdownTable([
     [
       'form',
@@ -29,11 +30,13 @@ function formsTable(rows: readonly Row[]): string {
       'p50',
       'p99',
       'server’s share of a core',
+      'µs of it for a request',
+      '÷ bare',
       'Redis / request',
       'Postgres / request'
     ],
     ...rows.map((row) => [
-      formOf(row.form).title,
+      formOf(row.form).title + (row.rate < rate ? `, at ${whole(row.rate)} a second` : ''),
       spread(row.cpuMicroseconds, whole),
       optional(row.cpuRatio),
       spread(row.perSecond, whole),
@@ -41,13 +44,15 @@ function formsTable(rows: readonly Row[]): string {
       ms(row.p50Ms.median),
       ms(row.p99Ms.median),
       `${Math.round(row.serverShare.median * 100)} %`,
-      commands(row.redisPerRequest),
-      commands(row.postgresPerRequest)
+      spread(row.saturatedCpuMicroseconds, whole),
+      optional(row.saturatedCpuRatio),
+      commands(row.redisPerRequest.median),
+      commands(row.postgresPerRequest.median)
     ])
   ])
 }
 
-export function verdictsTable(verdicts: readonly Verdict[]): string {
+function verdictsTable(verdicts: readonly Verdict[]): string {
   const outcome = ({ holds, reached }: Verdict): string =>
     holds ? (reached ? 'holds, aim reached' : 'holds') : 'DOES NOT HOLD'
   return markdownTable([
@@ -56,12 +61,57 @@ export function verdictsTable(verdicts: readonly Verdict[]): string {
   ])
 }
 
-/** How it was measured, in the words of whoever would repeat it. */
-export const labelOf = ({ date, description, client, rate, rounds, seconds }: Results): string =>
-  `${date}. ${description}. Processor time at ${whole(rate)} requests a second for ${seconds} s; requests a second with ${client}
-over 32 connections for ${seconds} s; nobody logs requests; medians of ${rounds} rounds (least–most), ratios of the same round.`
+/** How it was measured, for whoever would repeat it. */
+const steadyLabel = ({ date, description, rate, rounds, seconds }: Conditions): string =>
+  [
+    `${date}. ${description}. Nobody logs requests.`,
+    `Processor time at ${whole(rate)} requests a second for ${seconds} s; medians of ${rounds} rounds (least–most).`
+  ].join('\n')
 
-export function formatMarkdown(results: Results): string {
-  const rows = summarize(results.measurements, results.forms)
-  return [labelOf(results), formsTable(rows), verdictsTable(judge(results.measurements, results))].join('\n\n')
+export function formatForms(results: FormResults): string {
+  const { measurements, forms, client, seconds, rate } = results
+  const label = `Requests a second by ${client} over 32 connections for ${seconds} s. Ratios are of the same round.`
+  return [
+    `${steadyLabel(results)}\n${label}`,
+    formsTable(summarize(measurements, forms), rate),
+    verdictsTable(judge(measurements, results))
+  ].join('\n\n')
+}
+
+export function formatGrowth(results: GrowthResults): string {
+  const rows = results.rows.map(({ grows, to, cost }) =>
+    cost
+      ? [
+          grows,
+          whole(to),
+          spread(cost.cpuMicroseconds, whole),
+          spread(cost.cpuRatio, ratio),
+          commands(cost.redisPerRequest),
+          commands(cost.postgresPerRequest),
+          `${(cost.readyMs / 1000).toFixed(1)} s`
+        ]
+      : [grows, whole(to), 'not ready in time', '', '', '', '']
+  )
+  const head = ['what grows', 'to', 'processor time of a request, µs', '÷ bare', 'Redis / request']
+  return [
+    steadyLabel(results),
+    markdownTable([[...head, 'Postgres / request', 'a replica ready after'], ...rows]),
+    verdictsTable(judgeGrowth(results.rows, results))
+  ].join('\n\n')
+}
+
+export function formatNginx(results: NginxResults): string {
+  const { rounds, version } = results.nginx
+  const figures = [
+    ['directly', spreadOf(rounds.map(({ direct }) => direct))],
+    [`behind nginx ${version}`, spreadOf(rounds.map(({ behind }) => behind))]
+  ] as const
+  return [
+    steadyLabel(results),
+    markdownTable([
+      ['asked', 'processor time of a request at the replica, µs'],
+      ...figures.map(([way, value]) => [way, spread(value, whole)])
+    ]),
+    verdictsTable(judgeBehindNginx(results.nginx, results))
+  ].join('\n\n')
 }
