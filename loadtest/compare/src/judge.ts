@@ -17,11 +17,14 @@ export interface Row {
   lane: LaneName
   /** While nothing happens: of the requests of people who are logged in, those that were turned away. */
   rejected: number
+  /** Then too: of the same, those that were answered with 200. */
+  served: number
   p50Ms: number
   p99Ms: number
   /** Of the logins from before the kill, those that no server knows any more. */
   lost: number
-  /** From the kill until another is added: requests that were turned away, and that failed (5xx, or no answer). */
+  /** From the kill until another is added: all requests, those that were turned away, and those that failed (5xx, or no answer). */
+  askedAfterKill: number
   rejectedAfterKill: number
   failedAfterKill: number
   /** From the kill until the last request that did not go well; undefined where that never ends. In seconds. */
@@ -49,6 +52,9 @@ const SETTLED_AFTER = 1
 /** Of the requests just before a server is added: more of them that went wrong, and the lane has not recovered. */
 const RECOVERED_BELOW = 0.05
 
+/** More than this share of the requests of a lane that works: a busy machine may fail one in a hundred. */
+const SERVED_BY_ALL = 0.99
+
 const isFailure = ({ status }: Exchange): boolean => status === 0 || status >= 500
 
 export function summarize({ timeline }: Results): Row[] {
@@ -70,6 +76,7 @@ export function summarize({ timeline }: Results): Row[] {
     return {
       lane,
       rejected: share(rejected(quiet), quiet.length),
+      served: share(served(quiet).length, quiet.length),
       p50Ms: quantile(
         quiet.map(({ ms }) => ms),
         0.5
@@ -79,6 +86,7 @@ export function summarize({ timeline }: Results): Row[] {
         0.99
       ),
       lost: timeline.lost[lane],
+      askedAfterKill: afterKill.length,
       rejectedAfterKill: rejected(afterKill),
       failedAfterKill: afterKill.filter(isFailure).length,
       recoveredAfter: hasRecovered ? Math.max(0, ...wrong.map(({ at }) => at - kill)) : undefined,
@@ -107,7 +115,7 @@ export function judge(results: Results): Verdict[] {
     {
       claim: 'sticky, cluster, jwt and single: none is, while nothing happens',
       measured: [sticky, cluster, jwt, single].map(({ rejected }) => percent(rejected)).join(', '),
-      holds: [sticky, cluster, jwt, single].every(({ rejected }) => rejected === 0)
+      holds: [sticky, cluster, jwt, single].every(({ rejected, served }) => rejected === 0 && served > SERVED_BY_ALL)
     },
     {
       claim: 'a server dies, memory and sticky: the logins that it kept are lost',
@@ -121,9 +129,13 @@ export function judge(results: Results): Verdict[] {
       holds: [cluster, jwt, single].every(({ lost }) => lost === 0)
     },
     {
-      claim: 'a server dies, cluster and jwt: nobody is turned away',
-      measured: `${cluster.rejectedAfterKill} and ${jwt.rejectedAfterKill} requests`,
-      holds: cluster.rejectedAfterKill + jwt.rejectedAfterKill === 0
+      claim: 'a server dies, cluster and jwt: nobody is turned away, and the others serve',
+      measured: [cluster, jwt]
+        .map((row) => `${row.rejectedAfterKill} turned away, ${row.failedAfterKill} failed of ${row.askedAfterKill}`)
+        .join('; '),
+      holds: [cluster, jwt].every(
+        (row) => row.rejectedAfterKill === 0 && row.failedAfterKill < row.askedAfterKill * (1 - SERVED_BY_ALL)
+      )
     },
     {
       claim: `a server is added, jwt: it gets its share, about ${percent(fair)}`,

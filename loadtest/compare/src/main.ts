@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { LocalError } from '@one-secret/local'
+import { LocalError, untilInterrupted } from '@one-secret/local'
 import { timelineChart } from './charts.js'
 import { startCompose } from './compose.js'
 import { measureCosts, measureMemory } from './costs.js'
@@ -43,9 +43,10 @@ function parse(args: string[]) {
       }
     })
     const replicas = Number(values.replicas)
-    if (!Number.isInteger(replicas) || replicas < 2 || replicas > 8) {
+    if (!/^[2-8]$/.test(values.replicas)) {
       throw usage(`--replicas must be a whole number from 2 to 8, not '${values.replicas}'`)
     }
+    if (values.output === '') throw usage('--output must name a folder')
     return { ...values, replicas }
   } catch (error) {
     if (error instanceof LocalError) throw error
@@ -63,7 +64,7 @@ async function compare(options: ReturnType<typeof parse>, signal: AbortSignal): 
   const { quick, replicas } = options
   say('starting the servers of every lane')
   const cluster = await (options.compose ? startCompose : startProcesses)(replicas, signal)
-  const visitors = createVisitors(cluster)
+  const visitors = createVisitors(cluster, signal)
   try {
     say(cluster.description)
     const costs = await measureCosts(cluster, visitors, {
@@ -77,9 +78,13 @@ async function compare(options: ReturnType<typeof parse>, signal: AbortSignal): 
       onProgress: say
     })
     signal.throwIfAborted()
-    const timeline = await runTimeline(cluster, visitors, { visitors: 20, rate: 40, onProgress: say })
+    const timeline = await runTimeline(cluster, visitors, { visitors: 20, rate: 40, signal, onProgress: say })
     const date = new Date().toISOString().slice(0, 10)
     return { description: cluster.description, date, replicas, timeline, costs, memory }
+  } catch (error) {
+    // What fails once it has been interrupted, fails because of that.
+    signal.throwIfAborted()
+    throw error
   } finally {
     await visitors.close()
     say('stopping it all')
@@ -93,15 +98,13 @@ try {
     console.log(HELP)
     process.exit(0)
   }
-  const interrupted = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(name, () => interrupted.abort(new LocalError('interrupted', { exitCode: 2 })))
-  }
-  const results = await compare(options, interrupted.signal)
-  interrupted.signal.throwIfAborted()
-
   const { output } = options
+  // Now, and not when all has been measured.
   mkdirSync(output, { recursive: true })
+  const interrupted = untilInterrupted(say)
+  const results = await compare(options, interrupted)
+  interrupted.throwIfAborted()
+
   const markdown = formatMarkdown(results)
   writeFileSync(join(output, 'compare.md'), `${markdown}\n`)
   writeFileSync(join(output, 'compare.html'), formatHtml(results))

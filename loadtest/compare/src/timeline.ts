@@ -44,6 +44,7 @@ export interface TimelineOptions {
   visitors: number
   /** How many requests they make together, in each lane, each second. */
   rate: number
+  signal: AbortSignal
   onProgress: (text: string) => void
 }
 
@@ -59,7 +60,7 @@ const each = <T>(value: (lane: LaneName) => T): Record<LaneName, T> =>
 export async function runTimeline(
   cluster: Cluster,
   visitors: Visitors,
-  { visitors: count, rate, onProgress }: TimelineOptions
+  { visitors: count, rate, signal, onProgress }: TimelineOptions
 ): Promise<Timeline> {
   // Those of `single` are people of their own: their logins would end those of the same people in `jwt`.
   const names = await visitors.signUp(count)
@@ -115,28 +116,30 @@ export async function runTimeline(
   const marks: Timeline['marks'] = { kill: 0, add: 0, added: 0, redisStops: 0, redisReturns: 0, end: 0 }
   const until = (second: number): Promise<void> => sleep(Math.max(0, (second - seconds()) * 1000))
 
+  // Whoever interrupts has not to wait for what is still to happen.
+  const wait = (ms: number): Promise<void> => sleep(ms, undefined, { signal })
   const events = async (): Promise<void> => {
-    await until(KILL)
+    await wait(KILL * 1000)
     onProgress('a server of each kind is killed')
     marks.kill = seconds()
     const before = people.map(({ lane, credentials }) => ({ lane, credentials }))
     await Promise.all(kinds.map((kind) => cluster.kill(kind)))
-    await sleep(ASKED_AFTER_MS)
+    await wait(ASKED_AFTER_MS)
     for (const { lane, credentials } of before) if (await isLost(lane, credentials)) lost[lane]++
-    await until(ADD)
+    await wait(Math.max(0, (ADD - seconds()) * 1000))
     onProgress('a server of each kind is added')
     marks.add = seconds()
     await Promise.all(kinds.map(async (kind) => void (added[kind] = (await cluster.add(kind)).name)))
     marks.added = seconds()
-    await sleep(SHARES_FOR * 1000)
+    await wait(SHARES_FOR * 1000)
     onProgress('Redis falls silent')
     await cluster.pauseRedis()
     marks.redisStops = seconds()
-    await sleep(SILENT_FOR * 1000)
+    await wait(SILENT_FOR * 1000)
     onProgress('Redis is back')
     marks.redisReturns = seconds()
     await cluster.resumeRedis()
-    await sleep(WELL_FOR * 1000)
+    await wait(WELL_FOR * 1000)
     marks.end = seconds()
   }
 

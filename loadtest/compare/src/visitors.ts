@@ -36,7 +36,8 @@ export interface Visitors {
   close(): Promise<void>
 }
 
-export function createVisitors(cluster: Cluster): Visitors {
+/** @param signal aborts what is under way; whoever asks after that is answered with nothing, at once */
+export function createVisitors(cluster: Cluster, signal: AbortSignal): Visitors {
   const pool = new Pool(cluster.url, {
     connections: 128,
     headersTimeout: GIVES_UP_MS,
@@ -55,6 +56,7 @@ export function createVisitors(cluster: Cluster): Visitors {
     try {
       const response = await pool.request({
         path,
+        signal,
         method: body ? 'POST' : 'GET',
         headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
         ...(body && { body: JSON.stringify(body) })

@@ -71,6 +71,8 @@ const lying: [string, RegExp, Results][] = [
     /^a server dies, cluster and jwt/,
     where('jwt', 12, 12.1, { status: 401 })
   ],
+  ['cluster answers nobody', /^sticky, cluster, jwt and single: none/, where('cluster', 0, 10, { status: 500 })],
+  ['jwt fails once its server is dead', /^a server dies, cluster and jwt/, where('jwt', 11, 12, { status: 502 })],
   ['nobody is sent to the added server', /^a server is added, jwt/, where('jwt', 24, 32, { servedBy: 'api-1' })],
   [
     'sticky sends everybody there',

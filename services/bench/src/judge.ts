@@ -94,7 +94,7 @@ const NO_COMMANDS_GROWTH = 0.05
 const NEARLY_ONE = 0.9
 
 /** Whatever a busy machine and short rounds may do to a ratio: `--quick` looks for what has gone badly wrong. */
-const LOOSE = 2
+const LOOSE = 3
 
 /**
  * What the measurements must show. What was not measured is not judged.

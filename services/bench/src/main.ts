@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { LocalError } from '@one-secret/local'
+import { LocalError, untilInterrupted } from '@one-secret/local'
 import { startBackends } from './backends.js'
 import { measureBehindNginx } from './behind-nginx.js'
 import { costChart } from './charts.js'
@@ -68,15 +68,14 @@ try {
     console.log(HELP)
     process.exit(0)
   }
-  const interrupted = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(name, () => interrupted.abort(new LocalError('interrupted', { exitCode: 2 })))
-  }
-  const { name, files, verdicts } = await bench(options, interrupted.signal)
-  interrupted.signal.throwIfAborted()
+  const { output } = options
+  // Now, and not when all has been measured.
+  mkdirSync(output, { recursive: true })
+  const interrupted = untilInterrupted(say)
+  const { name, files, verdicts } = await bench(options, interrupted)
+  interrupted.throwIfAborted()
 
-  mkdirSync(options.output, { recursive: true })
-  for (const [ending, text] of Object.entries(files)) writeFileSync(join(options.output, `${name}.${ending}`), text)
+  for (const [ending, text] of Object.entries(files)) writeFileSync(join(output, `${name}.${ending}`), text)
   console.log(files['md'])
   const missed = verdicts.filter(({ holds }) => !holds)
   for (const { claim, measured, must } of missed) say(`does not hold: ${claim}: ${measured}, must be ${must}`)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { LocalError } from '@one-secret/local'
+import { LocalError, untilInterrupted } from '@one-secret/local'
 import { startBackends } from './backends.js'
 import { makeCredentials } from './credentials.js'
 import { flameGraph } from './flame-graph.js'
@@ -39,11 +39,7 @@ const MOST_A_SECOND = 20_000
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 async function profile(seconds: number, firstSeen: boolean, output: string): Promise<void> {
-  const interrupted = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(name, () => interrupted.abort(new LocalError('interrupted', { exitCode: 2 })))
-  }
-  const { signal } = interrupted
+  const signal = untilInterrupted(say)
   mkdirSync(output, { recursive: true })
   const file = join(output, 'hot-path.cpuprofile')
   rmSync(file, { force: true })

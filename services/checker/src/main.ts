@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { LocalError } from '@one-secret/local'
+import { LocalError, untilInterrupted } from '@one-secret/local'
 import { startCompose } from './compose.js'
 import { keepHistory } from './history.js'
 import { judge } from './judge.js'
@@ -15,11 +15,7 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 /** @returns the exit code */
 async function check(options: Options): Promise<number> {
-  const interrupted = new AbortController()
-  const { signal } = interrupted
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(name, () => interrupted.abort(new LocalError('interrupted', { exitCode: 2 })))
-  }
+  const signal = untilInterrupted(say)
 
   const started = performance.now()
   const { replicas, api: script } = options

@@ -3,14 +3,10 @@ import { formatExamples, formatJson, formatTable } from './banner.js'
 import { startCluster, type Cluster } from './cluster.js'
 import { LocalError, messageOf } from './errors.js'
 import { HELP, parseOptions, readVersion, type Options } from './options.js'
-
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+import { ENDING, onSignals } from './signals.js'
 
 /** Replaces every replica. Not SIGHUP, which says that the terminal has gone, nor SIGUSR1, which opens node's debugger. */
 const ROLL_SIGNAL = 'SIGUSR2'
-
-/** A second Ctrl-C within this time is the first one again, forwarded by npm. In milliseconds. */
-const SAME_SIGNAL_MS = 1_000
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
@@ -44,7 +40,7 @@ async function run(options: Options): Promise<void> {
   })
 
   // Signals are ours: on a second one close-with-grace would exit at once, and under npm there always is a second one.
-  const grace = closeWithGrace({ delay: 10_000, skip: [...SIGNALS, ROLL_SIGNAL] }, async ({ err }) => {
+  const grace = closeWithGrace({ delay: 10_000, skip: [...ENDING, ROLL_SIGNAL] }, async ({ err }) => {
     if (err) console.error(err)
     interrupted.abort(new LocalError('interrupted'))
     const cluster = await starting.catch(() => undefined)
@@ -52,19 +48,13 @@ async function run(options: Options): Promise<void> {
     if (!options.json) say('stopped')
   })
 
-  let firstAt: number | undefined
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (firstAt === undefined) {
-      firstAt = performance.now()
+  onSignals(
+    (signal) => {
       if (!options.json) say(`\n${signal}: stopping`)
       grace.close()
-    } else if (performance.now() - firstAt > SAME_SIGNAL_MS) {
-      say(`second ${signal}: killing what is left`)
-      // The exit hooks of what still runs kill it and remove its files.
-      process.exit(1)
-    }
-  }
-  for (const signal of SIGNALS) process.on(signal, onSignal)
+    },
+    (signal) => say(`second ${signal}: killing what is left`)
+  )
   process.on(ROLL_SIGNAL, () => void roll(starting, interrupted.signal))
 
   const cluster = await starting.catch((error: unknown) => {
