@@ -111,7 +111,9 @@ export function giveUp(why: string): never {
 
 /** For setup: nothing can be found out without this. */
 export function must<T>(result: T | undefined, what: string, { status, error, body }: Response): T {
-  return result ?? giveUp(`${what} failed at ${baseUrl}: ${status || error} ${body ?? ''}`.trim())
+  // The limit is the address's, and a script before this one may have used it up.
+  const hint = status === 429 ? ': wait a minute, or start the cluster with LOGIN_LIMIT_PER_ADDRESS=0' : ''
+  return result ?? giveUp(`${what} failed at ${baseUrl}: ${status || error} ${body ?? ''}`.trim() + hint)
 }
 
 /** A user who has just signed up. */

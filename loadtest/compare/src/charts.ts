@@ -56,9 +56,9 @@ export function timelineChart({ timeline }: Results): string {
       height: 560,
       marginLeft: 60,
       marginRight: 70,
-      marginTop: 36,
+      marginTop: 58,
       x: { label: 'seconds', domain: [0, end] },
-      y: { label: null, ticks: 3, grid: true },
+      y: { label: 'requests a second', labelAnchor: 'top', ticks: 3, grid: true },
       fy: { domain: lanes, label: null },
       color: { domain: outcomes, range: Object.values(OUTCOMES) },
       marks: [
@@ -75,6 +75,14 @@ export function timelineChart({ timeline }: Results): string {
             insetBottom: 0
           })
         ),
+        // What a lane served has its colour, and its name beside it.
+        ...[REJECTED, FAILED].flatMap((outcome, i) => {
+          const place = { fy: () => lanes[0], frameAnchor: 'top-left', dy: -40 } as const
+          return [
+            Plot.text(['■'], { ...place, dx: 120 + i * 220, fill: OUTCOMES[outcome]!, fontSize: 15 }),
+            Plot.text([outcome], { ...place, dx: 138 + i * 220 })
+          ]
+        }),
         Plot.ruleX(marks, { x: 'at', stroke: '#222222', strokeDasharray: '3 3' }),
         // Two that are close to each other are written on either side.
         ...[true, false].map((isBefore) =>

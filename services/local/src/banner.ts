@@ -25,11 +25,14 @@ function columns(rows: readonly (readonly string[])[]): string {
 }
 
 /** Which part was chosen, and why. */
-export function formatTable({ balancer, postgres, redis, replicas }: Cluster): string {
+export function formatTable({ balancer, postgres, redis, replicas, pools }: Cluster): string {
   const kind = (part: { kind: string; version?: string }): string => `${part.kind} ${part.version ?? ''}`.trim()
   return columns([
     ['Balancer', kind(balancer), balancer.reason],
     ['Replicas', `${replicas.length} × api`, replicas.map(({ name, url }) => `${name} ${url}`).join(', ')],
+    ...Object.entries(pools ?? {}).flatMap(([name, servers]) =>
+      name === 'api' ? [] : [['', `${servers.length} × ${name}`, 'for the comparison']]
+    ),
     ['Postgres', kind(postgres), postgres.reason],
     ['Redis', kind(redis), redis.reason]
   ])
@@ -51,8 +54,15 @@ export function formatExamples(cluster: Cluster): string {
     `curl -si ${host}/whoami ${bearer}      # repeat: X-Served-By changes, the token does not`,
     `curl -s -X POST ${host}/auth/logout ${bearer}`,
     `curl -si ${host}/whoami ${bearer}      # 401 on every replica`,
+    ...(cluster.pools === undefined
+      ? []
+      : [
+          '',
+          `curl -s -c jar ${host}/lanes/memory/auth/login ${json}`,
+          `for i in 1 2 3; do curl -s -b jar ${host}/lanes/memory/whoami; done      # one server knows you; the other lanes are in docs/lesson.md`
+        ]),
     '',
-    `${rollCommand}      # replaces every replica, one after the other, while the others serve`,
+    `${rollCommand}      # replaces every replica of the api, one after the other, while the others serve`,
     ...(keys === undefined ? [] : [`${keys}      # replaces the secret, in steps: add, sign, drop`]),
     '',
     'Ctrl-C stops it all.'

@@ -97,10 +97,12 @@ async function chooseBalancer(
   const hasNginx = findBinary('nginx') !== undefined
   const isTooOld = compare && hasNginx && !(await nginxKnowsSticky(exitHook))
   if (isTooOld && asked === 'nginx') {
-    throw new LocalError('the nginx on the PATH is too old for --compare: `sticky cookie` came with 1.29.6')
+    throw new LocalError(
+      '--compare needs `sticky cookie`, which nginx has from 1.29.6 on: the one on the PATH is older'
+    )
   }
   if (asked) return { kind: asked, reason: 'asked for' }
-  if (isTooOld) return { kind: 'embedded', reason: 'the nginx on the PATH is too old for `sticky cookie` (1.29.6)' }
+  if (isTooOld) return { kind: 'embedded', reason: '`sticky cookie` needs nginx 1.29.6: the one on the PATH is older' }
   if (hasNginx) return { kind: 'nginx', reason: 'nginx is on the PATH' }
   return { kind: 'embedded', reason: 'no nginx on the PATH' }
 }

@@ -41,7 +41,7 @@ type Answer = keyof typeof ANSWERS
 
 /** What a lane of the comparison says in place of the 502, for it is not there unless it is asked for. */
 const NOBODY_IN_LANE =
-  'No server of this lane answered; docker compose --profile compare up -d, or npm start -- --compare, starts them'
+  'No server of this lane answered: there are memory, sticky, cluster, jwt and single, which docker compose --profile compare up -d, or npm start -- --compare, starts'
 
 const body = (statusCode: Answer, message?: string): object => ({
   statusCode,
