@@ -1,5 +1,6 @@
 import { startNginx } from '@one-secret/local'
 import type { Backends } from './backends.js'
+import { NO_CALLS } from './commands.js'
 import { formOf } from './forms.js'
 import { beIdle, measureSteadyCost } from './steady-cost.js'
 import type { Signer } from './tokens.js'
@@ -35,9 +36,8 @@ export async function measureBehindNginx(
   try {
     const direct = { form, servers: [replica], name: 'lease', rate, seconds, signer, signal }
     const behind = { ...direct, url: nginx.url }
-    const warmUp = { perRead: 0, perMs: 0 }
     for (const way of [direct, behind]) {
-      await measureSteadyCost(backends, warmUp, 0, { ...way, seconds: WARM_UP_SECONDS })
+      await measureSteadyCost(backends, NO_CALLS, 0, { ...way, seconds: WARM_UP_SECONDS })
     }
     const results: BehindNginx['rounds'] = []
     for (let round = 1; round <= rounds; round++) {

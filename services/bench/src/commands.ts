@@ -5,47 +5,68 @@ import type pg from 'pg'
 const NOT_COUNTED = new Set(['info', 'ping', 'auth', 'client', 'select'])
 
 interface Calls {
-  all: number
-  /** Reads of the denylist's log. */
-  reads: number
+  byName: ReadonlyMap<string, number>
   atMs: number
 }
 
-/** Commands since Redis was started. What a script calls is counted with the script. */
+/** Commands since Redis was started, those that scripts call among them. */
 async function callsOf(redis: Redis): Promise<Calls> {
   const info = await redis.info('commandstats')
-  const calls = { all: 0, reads: 0, atMs: performance.now() }
-  for (const [, name = '', count] of info.matchAll(/^cmdstat_(\S+?):calls=(\d+)/gm)) {
-    if (NOT_COUNTED.has(name)) continue
-    calls.all += Number(count)
-    if (name === 'xread') calls.reads = Number(count)
-  }
-  return calls
+  const atMs = performance.now()
+  const found = [...info.matchAll(/^cmdstat_(\S+?):calls=(\d+)/gm)]
+  const calls = found.map(([, name = '', count]) => [name, Number(count)] as const)
+  return { byName: new Map(calls.filter(([name]) => !NOT_COUNTED.has(name))), atMs }
 }
 
-/** What Redis is asked while nobody asks the servers: replicas follow the denylist's log, whatever else happens. */
+/** By name, those that were called at all. */
+function between(before: Calls, after: Calls): Map<string, number> {
+  const counts = [...after.byName].map(([name, count]) => [name, count - (before.byName.get(name) ?? 0)] as const)
+  return new Map(counts.filter(([, count]) => count > 0))
+}
+
+const sum = (numbers: Iterable<number>): number => [...numbers].reduce((total, one) => total + one, 0)
+
+/** What replicas read the denylist's log with, whatever else happens. */
+const READ = 'xread'
+
+/** What Redis is asked while nobody asks the servers. */
 export interface IdleCalls {
+  names: ReadonlySet<string>
+  /** For each read of the denylist's log. */
   perRead: number
   perMs: number
 }
 
-/** @returns what `during` gave, and how many commands Redis was asked in that time beyond what it is asked anyway */
+export const NO_CALLS: IdleCalls = { names: new Set(), perRead: 0, perMs: 0 }
+
+/**
+ * Exact for commands that nobody sends while nobody asks. Of the others so many are subtracted as are sent anyway, for each read of
+ * the log and not for each second: the busier Redis is, the more exactly it keeps to the time after which a read ends.
+ *
+ * @returns what `during` gave, and how many commands Redis was asked in that time beyond what it is asked anyway
+ */
 export async function countRedis<T>(redis: Redis, idle: IdleCalls, during: () => Promise<T>): Promise<[T, number]> {
   const before = await callsOf(redis)
   const result = await during()
   const after = await callsOf(redis)
-  const reads = after.reads - before.reads
-  // For each read, and not for each second: the busier Redis is, the more exactly it keeps to the time after which a read ends.
+  const calls = between(before, after)
+  const reads = calls.get(READ) ?? 0
   const expected = reads > 0 ? idle.perRead * reads : idle.perMs * (after.atMs - before.atMs)
-  return [result, Math.max(0, after.all - before.all - expected)]
+  const shared = sum([...calls].flatMap(([name, count]) => (idle.names.has(name) ? [count] : [])))
+  return [result, sum(calls.values()) - shared + Math.max(0, shared - expected)]
 }
 
 export async function measureIdle(redis: Redis, during: () => Promise<unknown>): Promise<IdleCalls> {
   const before = await callsOf(redis)
   await during()
   const after = await callsOf(redis)
-  const all = after.all - before.all
-  return { perRead: all / Math.max(1, after.reads - before.reads), perMs: all / (after.atMs - before.atMs) }
+  const calls = between(before, after)
+  const all = sum(calls.values())
+  return {
+    names: new Set(calls.keys()),
+    perRead: all / Math.max(1, calls.get(READ) ?? 0),
+    perMs: all / (after.atMs - before.atMs)
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { LocalError, type Replica } from '@one-secret/local'
 import type { Backends } from './backends.js'
-import { countRedis } from './commands.js'
+import { countRedis, NO_CALLS } from './commands.js'
 import { formOf } from './forms.js'
 import { emptyDenylist, fillDenylist, startRevoking } from './revocations.js'
 import { spreadOf, type Spread } from './statistics.js'
@@ -49,9 +49,6 @@ const WARM_UP_SECONDS = 5
 
 /** Where replicas are added, each is asked this part of the rate, so that eight can be on one machine. */
 const SHARE_OF_EACH = 1 / 4
-
-/** Nothing is subtracted where nothing is looked at. */
-const NO_CALLS = { perRead: 0, perMs: 0 }
 
 export async function measureGrowth(backends: Backends, options: GrowthOptions): Promise<GrowthRow[]> {
   const { quick, onProgress } = options

@@ -41,8 +41,8 @@ Exit codes: 0 what must hold does, 1 something does not, 2 it could not be measu
 Forms:
 ${formNames.map((name) => `  ${name.padEnd(18)} ${formOf(name).title}`).join('\n')}`
 
-/** The lease, what it is held against, and one of each kind that is slower. */
-const QUICK: FormName[] = ['bare', 'lease', 'lease-first-seen', 'fastify-jwt', 'session-redis', 'express-key-object']
+/** The lease, and what it is held against that is soon measured. */
+const QUICK: FormName[] = ['bare', 'lease', 'lease-first-seen', 'fastify-jwt', 'session-redis']
 
 const usage = (message: string): LocalError => new LocalError(`${message} (--help lists the options)`, { exitCode: 2 })
 
