@@ -1,48 +1,45 @@
 import type { Revocation } from './denylist.js'
-
-/** Entries that expire within the same so many milliseconds are dropped together. */
-const BUCKET_MS = 1000
+import { UuidTable } from './uuid-table.js'
+import type { UuidWords } from './uuid-words.js'
 
 type Kind = Revocation['kind']
 
-/** What has been revoked and has not expired, in memory. */
+/** What has been revoked and has not expired, in memory; to the second in which it expires. */
 export class Entries {
-  readonly #expiry: Record<Kind, Map<string, number>> = { jti: new Map(), sid: new Map() }
-  /** Which entries expire when, so that the expired are found without looking at the others. */
-  readonly #buckets = new Map<number, [Kind, string][]>()
+  readonly #tables: Record<Kind, UuidTable> = { jti: new UuidTable(), sid: new UuidTable() }
 
   get size(): number {
-    return this.#expiry.jti.size + this.#expiry.sid.size
+    return this.#tables.jti.size + this.#tables.sid.size
   }
 
   has(kind: Kind, id: string): boolean {
-    return this.#expiry[kind].has(id)
+    return this.#tables[kind].has(id)
   }
 
-  /** @returns whether it is new */
+  /** @returns whether it is new; what is no UUID never is, and no token can have it */
   add({ kind, id, expiresAt }: Revocation): boolean {
-    if (this.#expiry[kind].has(id)) return false
-    const expires = expiresAt.getTime()
-    this.#expiry[kind].set(id, expires)
-    const bucket = Math.ceil(expires / BUCKET_MS)
-    const entries = this.#buckets.get(bucket)
-    if (entries === undefined) this.#buckets.set(bucket, [[kind, id]])
-    else entries.push([kind, id])
-    return true
+    return this.#tables[kind].add(id, Math.ceil(expiresAt.getTime() / 1000))
   }
 
-  /** Drops what has expired, by the clock that says what time it is now, in milliseconds since 1970. */
-  sweep(now: number): void {
-    for (const [bucket, entries] of this.#buckets) {
-      if (bucket * BUCKET_MS > now) continue
-      for (const [kind, id] of entries) this.#expiry[kind].delete(id)
-      this.#buckets.delete(bucket)
-    }
+  /** The same of what was never text. */
+  addWords(kind: Kind, words: UuidWords, expiresAt: number): boolean {
+    return this.#tables[kind].addWords(words, Math.ceil(expiresAt / 1000))
+  }
+
+  /**
+   * Drops what has expired, but no more at a time than the event loop can wait for.
+   *
+   * @param now in milliseconds since 1970
+   * @returns whether that was all
+   */
+  sweep(now: number): boolean {
+    const isAll = this.#tables.jti.sweep(now)
+    return this.#tables.sid.sweep(now) && isAll
   }
 
   *[Symbol.iterator](): Generator<Revocation> {
     for (const kind of ['jti', 'sid'] as const) {
-      for (const [id, expires] of this.#expiry[kind]) yield { kind, id, expiresAt: new Date(expires) }
+      for (const [id, second] of this.#tables[kind]) yield { kind, id, expiresAt: new Date(second * 1000) }
     }
   }
 }

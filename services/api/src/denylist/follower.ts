@@ -70,8 +70,9 @@ export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplie
   let firstLease: () => void
   const ready = new Promise<void>((resolve) => (firstLease = resolve))
   let round = 0
-  /** When the expired were dropped last. */
+  /** When the expired were dropped last, and whether all of them were. */
   let clocks = now()
+  let isSwept = false
 
   /** Counts the connections, for ioredis makes a new one by itself: what was read on one says nothing of the next. */
   let connection = 0
@@ -116,7 +117,7 @@ export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplie
     }
 
     clocks = now()
-    fresh.sweep(clocks.wall)
+    isSwept = fresh.sweep(clocks.wall)
     entries = fresh
     return { server, generation, cursor }
   }
@@ -160,8 +161,8 @@ export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplie
       if (trouble !== undefined) log.info('the denylist is followed again')
       trouble = undefined
     }
-    if (answered.monotonic - clocks.monotonic > SWEEP_EVERY_MS) {
-      entries.sweep(answered.wall)
+    if (!isSwept || answered.monotonic - clocks.monotonic > SWEEP_EVERY_MS) {
+      isSwept = entries.sweep(answered.wall)
       clocks = answered
     }
     // As where Redis is full. It is asked again, without a lease meanwhile.
