@@ -40,7 +40,7 @@ export interface MeasureOptions {
 const WARM_UP_REQUESTS = 5000
 
 /** Who cannot answer that many is asked for this part of what it can, or it would be saturated in place of steady. */
-const STEADY_SHARE = 0.6
+const STEADY_SHARE = 0.5
 
 /** More tokens than requests will be sent, as far as it can be known. */
 const TOKENS_PER_REQUEST = 1.4
