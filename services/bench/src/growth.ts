@@ -23,7 +23,7 @@ export interface GrowthCost {
   cpuMicroseconds: Spread
   /** By that of the server without authentication, measured just before. */
   cpuRatio: Spread
-  /** In the worst round. */
+  /** In the median round: on a machine that is starved a lease can end before it is renewed, and then Redis is asked. */
   redisPerRequest: number
   postgresPerRequest: number
 }
@@ -126,8 +126,8 @@ async function measureRow(
       readyMs,
       cpuMicroseconds: spreadOf(steadies.map((one) => one.cpuMicroseconds)),
       cpuRatio: spreadOf(costs.map(({ ratio }) => ratio)),
-      redisPerRequest: Math.max(...steadies.map((one) => one.redisPerRequest)),
-      postgresPerRequest: Math.max(...steadies.map((one) => one.postgresPerRequest))
+      redisPerRequest: spreadOf(steadies.map((one) => one.redisPerRequest)).median,
+      postgresPerRequest: spreadOf(steadies.map((one) => one.postgresPerRequest)).median
     }
   } catch (error) {
     signal.throwIfAborted()

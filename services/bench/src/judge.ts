@@ -1,4 +1,4 @@
-import { formOf, type FormName } from './forms.js'
+import { formNames, formOf, type FormName } from './forms.js'
 import type { BehindNginx } from './behind-nginx.js'
 import type { GrowthRow } from './growth.js'
 import type { Measurement } from './measure.js'
@@ -160,19 +160,27 @@ function verdictOf({ claim, value, atLeast, must, aim }: Bound, loose: number): 
   ]
 }
 
-/** Commands are counted, not timed: each round must have it so, on any machine. */
+/** Of each form there is, in the median round. */
+const medians = (rounds: readonly Measurement[], forms: readonly FormName[], figure: Figure): number[] =>
+  forms.flatMap((form) => {
+    const own = of(rounds, form)
+    return own.length > 0 ? [spreadOf(own.map((one) => one[figure])).median] : []
+  })
+
+/** Commands are counted, not timed: this must hold on any machine. */
 function countedVerdicts(rounds: readonly Measurement[], none: number): Verdict[] {
   const verdicts: Verdict[] = []
-  const leased = rounds.filter(({ form }) => form === 'lease' || form === 'lease-first-seen')
   for (const [server, figure] of [
     ['Redis', 'redisPerRequest'],
     ['Postgres', 'postgresPerRequest']
   ] as const) {
-    if (leased.length === 0) continue
-    const most = Math.max(...leased.map((one) => one[figure]))
+    // The median round: on a machine that is starved a lease can end before it is renewed, and then Redis is asked, as it must be.
+    const counts = medians(rounds, ['lease', 'lease-first-seen'], figure)
+    if (counts.length === 0) continue
+    const most = Math.max(...counts)
     const holds = most < none
     verdicts.push({
-      claim: `lease: commands at ${server} for a request, in the worst round`,
+      claim: `lease: commands at ${server} for a request`,
       measured: most.toFixed(3),
       must: '0',
       aim: '0',
@@ -180,9 +188,13 @@ function countedVerdicts(rounds: readonly Measurement[], none: number): Verdict[
       reached: holds
     })
   }
-  const asking = rounds.filter(({ form }) => formOf(form).asksRedis)
+  const asking = medians(
+    rounds,
+    formNames.filter((form) => formOf(form).asksRedis),
+    'redisPerRequest'
+  )
   if (asking.length > 0) {
-    const least = Math.min(...asking.map((one) => one.redisPerRequest))
+    const least = Math.min(...asking)
     const holds = least > NEARLY_ONE
     verdicts.push({
       claim: 'whoever looks a request up in Redis: commands for it, at least',

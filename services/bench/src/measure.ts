@@ -39,8 +39,8 @@ export interface MeasureOptions {
 /** Requests after which all code has been compiled. */
 const WARM_UP_REQUESTS = 5000
 
-/** Who cannot answer that many is asked for this part of what it can, or it would be saturated in place of steady. */
-const STEADY_SHARE = 0.6
+/** Of one core, at the most, at the fixed rate: who would need more is asked less often, or it would be saturated. */
+const STEADY_SHARE = 0.5
 
 /** More tokens than requests will be sent, as far as it can be known. */
 const TOKENS_PER_REQUEST = 1.4
@@ -104,8 +104,12 @@ export async function measureForms(backends: Backends, options: MeasureOptions):
 
 async function warmUp(subject: Subject, options: MeasureOptions): Promise<void> {
   options.onProgress(`${subject.name}: warming up`)
-  for (let warmed = 0; warmed < WARM_UP_REQUESTS;) warmed += (await saturated(subject, options, 1)).requests
-  subject.rate = Math.min(options.rate, Math.floor(subject.perSecond * STEADY_SHARE))
+  for (let warmed = 0; warmed < WARM_UP_REQUESTS;) {
+    const { requests, cpuMs } = await saturated(subject, options, 1)
+    warmed += requests
+    // By what a request takes, not by how many were answered: a neighbour on the machine takes from the one, not from the other.
+    subject.rate = Math.min(options.rate, Math.floor((STEADY_SHARE * 1000 * requests) / cpuMs))
+  }
 }
 
 async function measureFull(subject: Subject, options: MeasureOptions): Promise<Full> {
