@@ -2,7 +2,7 @@ import type { Profiler } from 'node:inspector'
 import * as Plot from '@observablehq/plot'
 import { parseHTML } from 'linkedom'
 
-/** What is narrower, as a share of the whole, cannot be seen; nor can what lies on it. */
+/** What is narrower, as a share of the whole, cannot be seen; nor can what it calls. */
 const NARROWEST = 0.002
 
 const ROW_PX = 20
@@ -75,7 +75,7 @@ function merge({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile): Merg
   return root
 }
 
-/** Who called whom: each function lies on the one that called it, as wide as its share of the processor's time. */
+/** Who called whom: each function lies under the one that called it, as wide as its share of the processor's time. */
 export function framesOf(profile: Profiler.Profile): Frame[] {
   const root = merge(profile)
   const frames: Frame[] = []
@@ -131,7 +131,7 @@ export function flameGraph(profile: Profiler.Profile, title: string): string {
           pointerEvents: 'none'
         }
       ),
-      Plot.text([`${title}. Below: who called. Width: share of the processor's time.`], {
+      Plot.text([`${title}. Each lies under the one that called it, as wide as its share of the processor's time.`], {
         frameAnchor: 'top-left',
         dy: -50,
         fontSize: 15

@@ -15,10 +15,10 @@ await serve(async (config, logger) => {
   await app.register(noDenylist)
   await app.register(cookies)
   await app.register(authenticate)
-  app.get(
-    '/whoami',
-    { onRequest: app.authenticateOrRevoked, schema: { response: { 200: WhoAmI } } },
-    async ({ token }) => ({ ...token, issuedBy: token.replica, servedBy: replicaName })
-  )
+  app.get('/whoami', { onRequest: app.authenticateOrRevoked, schema: { response: { 200: WhoAmI } } }, ({ token }) => ({
+    ...token,
+    issuedBy: token.replica,
+    servedBy: replicaName
+  }))
   return app
 })
