@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { LocalError, untilInterrupted } from '@one-secret/local'
+import { LocalError, untilInterrupted, usage, usageOf, wholeNumber } from '@one-secret/local'
 import { timelineChart } from './charts.js'
 import { startCompose } from './compose.js'
 import { measureCosts, measureMemory } from './costs.js'
@@ -28,8 +28,6 @@ Exit codes: 0 all that is claimed holds, 1 something does not, 2 it could not be
 
 const REPORTS = fileURLToPath(new URL('../../reports', import.meta.url))
 
-const usage = (message: string): LocalError => new LocalError(`${message} (--help lists the options)`, { exitCode: 2 })
-
 function parse(args: string[]) {
   try {
     const { values } = parseArgs({
@@ -42,15 +40,12 @@ function parse(args: string[]) {
         help: { type: 'boolean', short: 'h', default: false }
       }
     })
-    const replicas = Number(values.replicas)
-    if (!/^[2-8]$/.test(values.replicas)) {
-      throw usage(`--replicas must be a whole number from 2 to 8, not '${values.replicas}'`)
-    }
+    const replicas = wholeNumber('replicas', values.replicas, 2, 8)
     if (values.output === '') throw usage('--output must name a folder')
     return { ...values, replicas }
   } catch (error) {
     if (error instanceof LocalError) throw error
-    throw usage((error as Error).message.split('. ')[0] ?? '')
+    throw usageOf(error)
   }
 }
 

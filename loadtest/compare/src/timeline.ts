@@ -114,19 +114,20 @@ export async function runTimeline(
   const added: Record<string, string> = {}
   const lost = each(() => 0)
   const marks: Timeline['marks'] = { kill: 0, add: 0, added: 0, redisStops: 0, redisReturns: 0, end: 0 }
-  const until = (second: number): Promise<void> => sleep(Math.max(0, (second - seconds()) * 1000))
+  const until = (second: number, options?: { signal: AbortSignal }): Promise<void> =>
+    sleep(Math.max(0, (second - seconds()) * 1000), undefined, options)
 
   // Whoever interrupts has not to wait for what is still to happen.
   const wait = (ms: number): Promise<void> => sleep(ms, undefined, { signal })
   const events = async (): Promise<void> => {
-    await wait(KILL * 1000)
+    await until(KILL, { signal })
     onProgress('a server of each kind is killed')
     marks.kill = seconds()
     const before = people.map(({ lane, credentials }) => ({ lane, credentials }))
     await Promise.all(kinds.map((kind) => cluster.kill(kind)))
     await wait(ASKED_AFTER_MS)
     for (const { lane, credentials } of before) if (await isLost(lane, credentials)) lost[lane]++
-    await wait(Math.max(0, (ADD - seconds()) * 1000))
+    await until(ADD, { signal })
     onProgress('a server of each kind is added')
     marks.add = seconds()
     await Promise.all(kinds.map(async (kind) => void (added[kind] = (await cluster.add(kind)).name)))

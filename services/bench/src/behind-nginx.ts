@@ -2,22 +2,12 @@ import { startNginx } from '@one-secret/local'
 import type { Backends } from './backends.js'
 import { NO_CALLS } from './commands.js'
 import { formOf } from './forms.js'
-import { beIdle, measureSteadyCost } from './steady-cost.js'
-import type { Signer } from './tokens.js'
+import { beIdle, measureSteadyCost, type RoundsOptions } from './steady-cost.js'
 
 /** What a request costs the replica, asked directly and through the balancer, in microseconds. */
 export interface BehindNginx {
   version: string
   rounds: { direct: number; behind: number }[]
-}
-
-export interface BehindNginxOptions {
-  rounds: number
-  seconds: number
-  rate: number
-  signer: Signer
-  signal: AbortSignal
-  onProgress: (text: string) => void
 }
 
 const WARM_UP_SECONDS = 5
@@ -28,7 +18,7 @@ const WARM_UP_SECONDS = 5
  */
 export async function measureBehindNginx(
   backends: Backends,
-  { rounds, seconds, rate, signer, signal, onProgress }: BehindNginxOptions
+  { rounds, seconds, rate, signer, signal, onProgress }: RoundsOptions
 ): Promise<BehindNginx> {
   const form = formOf('lease')
   const replica = await backends.start({ name: 'lease', script: form.script })

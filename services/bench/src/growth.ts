@@ -5,8 +5,15 @@ import { countRedis, NO_CALLS } from './commands.js'
 import { formOf } from './forms.js'
 import { emptyDenylist, fillDenylist, startRevoking } from './revocations.js'
 import { spreadOf, type Spread } from './statistics.js'
-import { beIdle, cpuOf, measureSteadyCost, type Idle, type Steady, type SteadyCostOptions } from './steady-cost.js'
-import type { Signer } from './tokens.js'
+import {
+  beIdle,
+  cpuOf,
+  measureSteadyCost,
+  type Idle,
+  type RoundsOptions,
+  type Steady,
+  type SteadyCostOptions
+} from './steady-cost.js'
 
 /** What a request costs under a lease as one thing grows and all else stays. */
 export interface GrowthRow {
@@ -28,14 +35,8 @@ export interface GrowthCost {
   postgresPerRequest: number
 }
 
-export interface GrowthOptions {
-  rounds: number
-  seconds: number
-  rate: number
+export interface GrowthOptions extends RoundsOptions {
   quick: boolean
-  signer: Signer
-  signal: AbortSignal
-  onProgress: (text: string) => void
 }
 
 const BARE = formOf('bare')

@@ -85,10 +85,8 @@ interface Bound {
  * so well, and the shorter a round, the less well.
  */
 const NO_COMMANDS = 0.01
-const NO_COMMANDS_QUICK = 0.05
-
-/** Eight replicas, or a thousand revocations a second, make Redis busy by themselves. */
-const NO_COMMANDS_GROWTH = 0.05
+/** In short rounds; and where eight replicas, or a thousand revocations a second, make Redis busy by themselves. */
+const NEARLY_NO_COMMANDS = 0.05
 
 /** Of requests that are looked up in Redis, for the same reason. */
 const NEARLY_ONE = 0.9
@@ -139,7 +137,7 @@ export function judge(rounds: readonly Measurement[], { quick }: { quick: boolea
   ]
   return [
     ...ratios.flatMap((bound) => verdictOf(bound, quick ? LOOSE : 1)),
-    ...countedVerdicts(rounds, quick ? NO_COMMANDS_QUICK : NO_COMMANDS)
+    ...countedVerdicts(rounds, quick ? NEARLY_NO_COMMANDS : NO_COMMANDS)
   ]
 }
 
@@ -210,7 +208,6 @@ function countedVerdicts(rounds: readonly Measurement[], none: number): Verdict[
 
 /** However much there is of anything, a request asks nobody; and it should cost the same. */
 export function judgeGrowth(rows: readonly GrowthRow[], { quick }: { quick: boolean }): Verdict[] {
-  const none = quick ? NO_COMMANDS_QUICK : NO_COMMANDS_GROWTH
   const costs = rows.flatMap(({ cost }) => (cost ? [cost] : []))
   const ready: Verdict = {
     claim: 'every replica was ready in time',
@@ -222,7 +219,7 @@ export function judgeGrowth(rows: readonly GrowthRow[], { quick }: { quick: bool
   }
   const counted = (['redisPerRequest', 'postgresPerRequest'] as const).map((figure): Verdict => {
     const most = Math.max(0, ...costs.map((cost) => cost[figure]))
-    const holds = most < none
+    const holds = most < NEARLY_NO_COMMANDS
     return {
       claim: `commands at ${figure === 'redisPerRequest' ? 'Redis' : 'Postgres'} for a request, at the most`,
       measured: most.toFixed(3),

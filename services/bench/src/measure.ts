@@ -4,7 +4,7 @@ import { addUser, makeCredentials } from './credentials.js'
 import { formOf, type FormName } from './forms.js'
 import { processorTimeMs } from './processor-time.js'
 import type { Saturate, Saturated } from './saturate.js'
-import { beIdle, measureSteadyCost, type Steady } from './steady-cost.js'
+import { beIdle, measureSteadyCost, type RoundsOptions, type Steady } from './steady-cost.js'
 import type { Signer } from './tokens.js'
 
 /** What a server does when it is asked as much as it can answer. */
@@ -24,16 +24,9 @@ export interface Measurement extends Steady, Full {
   form: FormName
 }
 
-export interface MeasureOptions {
+export interface MeasureOptions extends RoundsOptions {
   forms: readonly FormName[]
-  rounds: number
-  seconds: number
-  /** Requests a second of the steady part. */
-  rate: number
   saturate: Saturate
-  signer: Signer
-  signal: AbortSignal
-  onProgress: (text: string) => void
 }
 
 /** Requests after which all code has been compiled. */

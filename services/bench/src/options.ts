@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { LocalError } from '@one-secret/local'
+import { usage, usageOf, wholeNumber } from '@one-secret/local'
 import { formNames, formOf, type FormName } from './forms.js'
 
 /** What is measured: the forms beside each other, what might make a lease dearer, or the balancer. */
@@ -44,16 +44,6 @@ ${formNames.map((name) => `  ${name.padEnd(18)} ${formOf(name).title}`).join('\n
 /** The lease, and what it is held against that is soon measured. */
 const QUICK: FormName[] = ['bare', 'lease', 'lease-first-seen', 'fastify-jwt', 'session-redis']
 
-const usage = (message: string): LocalError => new LocalError(`${message} (--help lists the options)`, { exitCode: 2 })
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (!/^\d+$/.test(text) || value < min || value > max) {
-    throw usage(`--${name} must be a whole number from ${min} to ${max}, not '${text}'`)
-  }
-  return value
-}
-
 function isForm(name: string): name is FormName {
   return (formNames as string[]).includes(name)
 }
@@ -82,8 +72,7 @@ export function parseOptions(args: readonly string[]): Options {
       }
     }))
   } catch (error) {
-    // Of parseArgs: its first sentence says what is wrong.
-    throw usage((error as Error).message.split('. ')[0] ?? '')
+    throw usageOf(error)
   }
   const { growth, nginx, quick, output, help } = values
   const [word, ...rest] = positionals
@@ -98,9 +87,9 @@ export function parseOptions(args: readonly string[]): Options {
   return {
     mode: nginx ? 'nginx' : growth || word === 'growth' ? 'growth' : 'forms',
     forms: [...new Set(forms)],
-    rounds: integer('rounds', values.rounds ?? (quick ? '3' : '5'), 1, 100),
-    seconds: integer('seconds', values.seconds ?? (quick ? '1' : '5'), 1, 60),
-    rate: integer('rate', values.rate, 10, 20_000),
+    rounds: wholeNumber('rounds', values.rounds ?? (quick ? '3' : '5'), 1, 100),
+    seconds: wholeNumber('seconds', values.seconds ?? (quick ? '1' : '5'), 1, 60),
+    rate: wholeNumber('rate', values.rate, 10, 20_000),
     quick,
     output,
     help

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { LocalError, untilInterrupted } from '@one-secret/local'
+import { LocalError, untilInterrupted, usageOf, wholeNumber } from '@one-secret/local'
 import { startBackends } from './backends.js'
 import { makeCredentials } from './credentials.js'
 import { flameGraph } from './flame-graph.js'
@@ -77,23 +77,28 @@ async function profile(seconds: number, firstSeen: boolean, output: string): Pro
   }
 }
 
+function parse() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        'first-seen': { type: 'boolean', default: false },
+        seconds: { type: 'string', default: '8' },
+        output: { type: 'string', default: REPORTS },
+        help: { type: 'boolean', short: 'h', default: false }
+      }
+    })
+    return { ...values, seconds: wholeNumber('seconds', values.seconds, 1, 60) }
+  } catch (error) {
+    throw error instanceof LocalError ? error : usageOf(error)
+  }
+}
+
 try {
-  const { values } = parseArgs({
-    options: {
-      'first-seen': { type: 'boolean', default: false },
-      seconds: { type: 'string', default: '8' },
-      output: { type: 'string', default: REPORTS },
-      help: { type: 'boolean', short: 'h', default: false }
-    }
-  })
-  const seconds = Number(values.seconds)
-  if (values.help) console.log(HELP)
-  else if (!/^\d+$/.test(values.seconds) || seconds < 1 || seconds > 60) {
-    throw new LocalError(`--seconds must be a whole number from 1 to 60, not '${values.seconds}'`, { exitCode: 2 })
-  } else await profile(seconds, values['first-seen'], values.output)
+  const { help, seconds, 'first-seen': firstSeen, output } = parse()
+  if (help) console.log(HELP)
+  else await profile(seconds, firstSeen, output)
 } catch (error) {
-  const isUsage = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
-  if (error instanceof LocalError || isUsage) say(`profile: ${(error as Error).message}`)
+  if (error instanceof LocalError) say(`profile: ${error.message}`)
   else console.error(error)
   process.exitCode = 2
 }

@@ -18,6 +18,17 @@ export interface Steady {
   postgresPerRequest: number
 }
 
+/** What every measurement is told. */
+export interface RoundsOptions {
+  rounds: number
+  seconds: number
+  /** Requests a second of the steady part. */
+  rate: number
+  signer: Signer
+  signal: AbortSignal
+  onProgress: (text: string) => void
+}
+
 export interface SteadyCostOptions {
   form: Form
   /** Who is asked, in turn; their names begin with this one's. */

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { LocalError } from '@one-secret/local'
+import { usage, usageOf, wholeNumber } from '@one-secret/local'
 import { faults } from './faults.js'
 
 export interface Options {
@@ -59,16 +59,6 @@ ${faults.map(({ name, title, quick }) => `  ${quick ? '*' : ' '} ${name.padEnd(2
 /** Not a fault: a measurement that takes a while. */
 export const MEMORY = 'memory'
 
-const usage = (message: string): LocalError => new LocalError(`${message} (--help lists the options)`, { exitCode: 2 })
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (!/^\d+$/.test(text) || value < min || value > max) {
-    throw usage(`--${name} must be a whole number from ${min} to ${max}, not '${text}'`)
-  }
-  return value
-}
-
 /**
  * Reads the command line.
  * @throws {LocalError} with exit code 2: an unknown option, or a value that cannot be
@@ -96,8 +86,7 @@ export function parseOptions(args: readonly string[], randomSeed: number): Optio
       }
     }))
   } catch (error) {
-    // Of parseArgs: its first sentence says what is wrong.
-    throw usage((error as Error).message.split('. ')[0] ?? '')
+    throw usageOf(error)
   }
 
   const { quick, compose, strict, markdown, keep, help } = values
@@ -111,14 +100,19 @@ export function parseOptions(args: readonly string[], randomSeed: number): Optio
     throw usage('--api and --last-lease are for processes, not for --compose')
   }
   return {
-    seed: integer('seed', values.seed, 0, 2 ** 32 - 1),
+    seed: wholeNumber('seed', values.seed, 0, 2 ** 32 - 1),
     quick,
     faults: chosen,
-    replicas: integer('replicas', values.replicas ?? (quick ? '3' : '5'), 2, 16),
-    leaseMs: integer('lease', values.lease, 10, 1000),
-    lastLeaseMs: integer('last-lease', values['last-lease'] ?? values.lease, 10, 1000),
-    rate: integer('rate', values.rate ?? (compose ? '100' : quick ? '200' : '160'), 1, 5000),
-    probes: integer('probes', values.probes ?? (quick || values.faults !== undefined ? '0' : '100000'), 0, 10_000_000),
+    replicas: wholeNumber('replicas', values.replicas ?? (quick ? '3' : '5'), 2, 16),
+    leaseMs: wholeNumber('lease', values.lease, 10, 1000),
+    lastLeaseMs: wholeNumber('last-lease', values['last-lease'] ?? values.lease, 10, 1000),
+    rate: wholeNumber('rate', values.rate ?? (compose ? '100' : quick ? '200' : '160'), 1, 5000),
+    probes: wholeNumber(
+      'probes',
+      values.probes ?? (quick || values.faults !== undefined ? '0' : '100000'),
+      0,
+      10_000_000
+    ),
     compose,
     strict,
     markdown,

@@ -14,3 +14,4 @@ export { startRedis, type Redis, type RedisKind, type RedisOptions } from './red
 export { untilInterrupted } from './signals.js'
 export { spawnReplica, startReplicas, type Replica, type ReplicaOptions, type Upstream } from './replicas.js'
 export { createTempDir, type TempDir } from './temp-dir.js'
+export { usage, usageOf, wholeNumber } from './usage.js'

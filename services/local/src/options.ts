@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { LocalError, messageOf } from './errors.js'
 import type { PostgresKind } from './postgres.js'
 import type { RedisKind } from './redis.js'
+import { usage, wholeNumber } from './usage.js'
 
 export interface Options {
   replicas: number
@@ -53,16 +54,6 @@ export function readVersion(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
 }
 
-const usage = (message: string): LocalError => new LocalError(`${message} (--help lists the options)`, { exitCode: 2 })
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (!/^\d+$/.test(text) || value < min || value > max) {
-    throw usage(`--${name} must be a whole number from ${min} to ${max}, not '${text}'`)
-  }
-  return value
-}
-
 function oneOf<T extends string>(name: string, text: string | undefined, kinds: readonly T[]): T | undefined {
   if (text === undefined) return undefined
   const kind = kinds.find((candidate) => candidate === text)
@@ -94,8 +85,8 @@ export function parseOptions(args: readonly string[]): Options {
     })
     if (!/^[\w.:-]+$/.test(values.host)) throw usage(`--host must be an address, not '${values.host}'`)
     return {
-      replicas: integer('replicas', values.replicas, 1, MAX_REPLICAS),
-      port: integer('port', values.port, 0, 65_535),
+      replicas: wholeNumber('replicas', values.replicas, 1, MAX_REPLICAS),
+      port: wholeNumber('port', values.port, 0, 65_535),
       host: values.host,
       balancer: oneOf('balancer', values.balancer, ['nginx', 'embedded']),
       postgres: oneOf('postgres', values.postgres, ['url', 'binary', 'embedded']),
