@@ -223,6 +223,10 @@ export const mutations: Record<string, Mutation> = {
       }
     }
   },
+  'what is said of another process is believed of this one': {
+    world: older,
+    mutate: { decisions: { isWhole: () => true } }
+  },
   'the log of another process suffices': {
     world: { ...plain, faults: ['restarted in an older state', 'no record'], budget: 2 },
     mutate: { decisions: { logSuffices: () => true } }

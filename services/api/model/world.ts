@@ -16,6 +16,7 @@ export const decisions = {
   judgeLookUp: protocol.judgeLookUp,
   logSuffices: protocol.logSuffices,
   isBelieved: protocol.isBelieved,
+  isWhole: protocol.isWhole,
   remainingMs: protocol.remainingMs
 }
 
@@ -107,6 +108,8 @@ interface Redis {
   keys: Bits
   /** Whose restores are under way. */
   marks: Bits
+  /** Which of its processes has been given all that was on record; 0: none. */
+  whole: number
   registry: readonly (View | null)[]
   /** Who is registered still as he was when somebody appended who has waited for him in vain: to be struck off, some time. */
   strikes: Bits
@@ -122,8 +125,10 @@ interface Age {
 type Follower =
   | { at: 'not started' }
   | { at: 'load' }
+  | { at: 'make whole'; generation: number; cursor: number }
+  | { at: 'vouch'; generation: number; cursor: number }
+  | { at: 'load record'; generation: number; cursor: number }
   | { at: 'load log'; generation: number }
-  | { at: 'load record'; generation: number; cursor: number; set: Bits }
   | { at: 'append missing'; generation: number; cursor: number; set: Bits; missing: Bits }
   | { at: 'idle' }
   | Round
@@ -236,6 +241,7 @@ export function initial(world: World): State {
     log: world.hasPast ? [{ id: last, revocation: 0, by: 0 }] : [],
     keys: past,
     marks: 0,
+    whole: 1,
     registry: all.map(() => null),
     strikes: 0
   }
@@ -338,7 +344,7 @@ export function steps(world: World, state: State, step: Step<State>): void {
 
   const lose = (says: string, lost: Redis): void => fail(says, { redis: lost, replicas: cutOff(state, lost) })
   const nobody = redis.registry.map(() => null)
-  const nothing = { ...redis, generation: 0, log: [], keys: 0, marks: 0, registry: nobody, strikes: 0 }
+  const nothing = { ...redis, generation: 0, log: [], keys: 0, marks: 0, whole: 0, registry: nobody, strikes: 0 }
   const server = redis.server + 1
   if (mayFail('wiped')) {
     lose('Redis is wiped', nothing)
@@ -580,49 +586,81 @@ function follow(world: World, state: State, i: number, go: Go, fail: Go): void {
     const complete = world.order.loadsBeforeFollowing ? set : 0
     return { set: complete, view: { server: replica.server, generation, cursor }, follower: { at: 'idle' } }
   }
+  const isWhole = world.decisions.isWhole({
+    server: String(redis.server),
+    term: 'of its own',
+    vouchedFor: redis.whole === 0 ? null : `${redis.whole} of its own`
+  })
+  /** What was read, and what the replica knew, which is appended if it was not there. */
+  const union = (generation: number, cursor: number, read: Bits): { replicas: Replica[] } => {
+    const set = read | replica.set
+    const missing = set & ~read
+    return changed(
+      missing === 0
+        ? loaded(generation, cursor, set)
+        : { follower: { at: 'append missing', generation, cursor, set, missing } }
+    )
+  }
+  const withoutRecord = (generation: number): { replicas: Replica[] } => {
+    const before = view ? spelled(view) : undefined
+    const suffices = world.decisions.logSuffices(before, String(replica.server), String(generation))
+    return changed({ follower: suffices ? { at: 'load log', generation } : { at: 'load' } })
+  }
   switch (follower.at) {
-    case 'load':
+    case 'load': {
       if (!isConnected || redis.generation === 0) return
+      const { generation } = redis
+      const cursor = lastIdOf(redis)
       if (world.budget > 0 && state.faults === 0 && !world.inSteps) {
-        const all = redis.log.reduce((set, { revocation }) => set | bit(revocation), state.record | replica.set)
+        const all = state.record | replica.set
         go(`${name(i)} loads`, {
-          ...changed(loaded(redis.generation, lastIdOf(redis), all)),
-          redis: append(redis, all, NOBODY, world)
+          ...changed(loaded(generation, cursor, all)),
+          redis: { ...append(redis, isWhole ? replica.set & ~state.record : all, NOBODY, world), whole: redis.server }
         })
         return
       }
-      go(`${name(i)} begins to load`, changed({ follower: { at: 'load log', generation: redis.generation } }))
+      const at = isWhole ? 'load record' : 'make whole'
+      go(`${name(i)} begins to load`, changed({ follower: { at, generation, cursor } }))
       return
+    }
 
-    case 'load log': {
+    case 'make whole': {
+      const { generation, cursor } = follower
+      fail(`${name(i)} cannot read the record in Postgres`, withoutRecord(generation))
       if (!isConnected) return
-      const set = redis.log.reduce((set, { revocation }) => set | bit(revocation), 0)
-      const { generation } = follower
-      go(
-        `${name(i)} loads the log`,
-        changed({ follower: { at: 'load record', generation, cursor: lastIdOf(redis), set } })
-      )
+      if (redis.generation === 0) go(`${name(i)} finds Redis lost`, changed({ follower: { at: 'load' } }))
+      else {
+        go(`${name(i)} gives Redis what it lacks of the record`, {
+          ...changed({ follower: { at: 'vouch', generation, cursor } }),
+          redis: append(redis, state.record, NOBODY, world)
+        })
+      }
+      return
+    }
+
+    case 'vouch': {
+      if (!isConnected) return
+      const { generation, cursor } = follower
+      if (redis.generation === generation) {
+        go(`${name(i)} notes that Redis has all of the record`, {
+          ...changed({ follower: { at: 'load record', generation, cursor } }),
+          redis: { ...redis, whole: redis.server }
+        })
+      } else go(`${name(i)} finds Redis lost`, changed({ follower: { at: 'load' } }))
       return
     }
 
     case 'load record': {
-      const { generation, cursor, set } = follower
-      const union = (record: Bits): { replicas: Replica[] } => {
-        const all = set | record | replica.set
-        const missing = all & ~set
-        return changed(
-          missing === 0
-            ? loaded(generation, cursor, all)
-            : { follower: { at: 'append missing', generation, cursor, set: all, missing } }
-        )
-      }
-      go(`${name(i)} loads the record in Postgres`, union(state.record))
-      const without = world.decisions.logSuffices(
-        view ? spelled(view) : undefined,
-        String(replica.server),
-        String(generation)
-      )
-      fail(`${name(i)} cannot read the record in Postgres`, without ? union(0) : changed({ follower: { at: 'load' } }))
+      const { generation, cursor } = follower
+      go(`${name(i)} loads the record in Postgres`, union(generation, cursor, state.record))
+      fail(`${name(i)} cannot read the record in Postgres`, withoutRecord(generation))
+      return
+    }
+
+    case 'load log': {
+      if (!isConnected) return
+      const set = redis.log.reduce((set, { revocation }) => set | bit(revocation), 0)
+      go(`${name(i)} loads the log`, union(follower.generation, lastIdOf(redis), set))
       return
     }
 
@@ -789,8 +827,8 @@ export function violated(world: World, state: State): string | undefined {
       if (at === 'acknowledged') {
         const says = answer(world, state, replica, r)
         if (says !== 'refused') return `R1: ${token(r)} is acknowledged to be revoked, and ${says} at ${name(i)}`
-        // Nor by a replica without a set (direct.ts), which nobody warns of a Redis in an older state.
-        const mayBeOlder = world.faults.includes('restarted in an older state')
+        // Nor by a replica without a set (direct.ts): it believes a Redis in an older state once that has been given all.
+        const mayBeOlder = world.faults.includes('restarted in an older state') && redis.whole !== redis.server
         if (redis.generation > 0 && !has(redis.keys, r) && !mayBeOlder) {
           return `R1: ${token(r)} is acknowledged to be revoked, and Redis, which says that it has everything, does not know it`
         }

@@ -21,6 +21,8 @@ export function createHttpServer(
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
     trustProxy: trustProxy.length > 0 ? trustProxy : false,
+    // A plugin that waits for something has a bound of its own, below this.
+    pluginTimeout: 40_000,
     bodyLimit: 16 * 1024,
     requestTimeout: 10_000,
     // Longer than the balancer keeps a connection, so that it is never this side that ends one which is about to be used.

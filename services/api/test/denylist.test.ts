@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import type { Pool } from 'pg'
 import { pino } from 'pino'
 import t from 'tap'
-import { append, GENERATION, requireOneTime, LOG } from '../src/denylist/append.js'
+import { append, GENERATION, LOG, requireOneTime } from '../src/denylist/append.js'
 import { createBarriers } from '../src/denylist/barrier.js'
 import { createDirectDenylist } from '../src/denylist/direct.js'
 import { MAX_LEASE_MS, withSlack } from '../src/denylist/protocol.js'
@@ -130,16 +130,6 @@ for (const kind of ['binary', 'embedded'] as const) {
       t.match(await denylist.publish([token]), { revoked: [{ kind: 'jti', id: token.id }] })
       t.equal(await redis.xlen(LOG), length)
       t.equal(await denylist.isRevoked({ ...nobody, jti: token.id }), true)
-    })
-
-    t.test('what the log has lost is appended again, though its key is there', async (t) => {
-      const token = revocation('jti')
-      await denylist.publish([token])
-      await redis.del(LOG)
-      await denylist.publish([token])
-      t.equal(await redis.xlen(LOG), 0)
-      t.match(await append(redis, GENERATION, [token], { logLostThem: true }), { generation: 'of this test' })
-      t.equal(await redis.xlen(LOG), 1)
     })
 
     t.test('who appends is told who is registered, and by which of its registrations', async (t) => {

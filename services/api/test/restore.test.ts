@@ -5,7 +5,9 @@ import { pino } from 'pino'
 import t from 'tap'
 import { append, GENERATION, keyOf } from '../src/denylist/append.js'
 import { revocationOfSession, type Revocation } from '../src/denylist/denylist.js'
+import { isWhole } from '../src/denylist/protocol.js'
 import { createRestore } from '../src/denylist/restore.js'
+import { askStanding, makeWhole, WHOLE } from '../src/denylist/whole.js'
 import { endSession } from '../src/sessions.js'
 import { buildReplica, claimsOf, logIn, logOut, present, signUp, startBackends, type TokenResponse } from './harness.js'
 
@@ -143,6 +145,48 @@ t.test('a wipe after the last page, before the restore is complete, begins it an
   t.equal(await missing(live), 0)
 })
 
+t.test('Redis is given what it lacks of the record once, whoever asks; and again once it is another', async (t) => {
+  const lacking = sessions(1234)
+  await record(lacking)
+  const silent = pino({ level: 'silent' })
+  const noRestore = (): Promise<never> => Promise.reject(new Error('it has a generation'))
+  let readings = 0
+  const pool = {
+    query: (...args: Parameters<typeof pg.pool.query>) => {
+      readings++
+      return pg.pool.query(...args)
+    }
+  } as unknown as typeof pg.pool
+  const makesWhole = async (): Promise<boolean> => {
+    readings = 0
+    await makeWhole(redis, pool, await askStanding(redis, noRestore), silent)
+    t.ok(isWhole(await askStanding(redis, noRestore)))
+    return readings > 0
+  }
+
+  await redis.del(WHOLE)
+  t.notOk(isWhole(await askStanding(redis, noRestore)))
+  t.ok(await makesWhole())
+  t.equal(await missing(lacking), 0)
+  t.notOk(await makesWhole(), 'it is known to be')
+
+  // Another process that has read this one's file, and the same one in another term.
+  const { server, term } = await askStanding(redis, noRestore)
+  for (const other of [`another ${term}`, `${server} another`, server]) {
+    await redis.set(WHOLE, other)
+    await redis.del(keyOf(lacking[777]!))
+    t.ok(await makesWhole(), other)
+    t.equal(await missing(lacking), 0)
+  }
+
+  await redis.del(WHOLE)
+  const before = await askStanding(redis, noRestore)
+  const generation = await redis.getset(GENERATION, 'another')
+  await t.rejects(makeWhole(redis, pg.pool, before, silent), /lost the denylist again/)
+  t.equal(await redis.exists(WHOLE), 0)
+  await redis.set(GENERATION, generation!)
+})
+
 t.test('a revocation that finds Redis wiped fills it first, and is then final', async (t) => {
   const [earlier, now] = sessions(2) as [Revocation, Revocation]
   await record([earlier])
@@ -194,7 +238,8 @@ t.test(
 
     const answers = new Set<string>()
     let ready = false
-    while (!ready) {
+    // The embedded Postgres runs in this process too, and does nothing while it only asks.
+    for (; !ready; await new Promise((resolve) => setTimeout(resolve, 2))) {
       const { status, code } = await present(d, revoked!.access_token)
       answers.add(`${status} ${code}`)
       ready = (await present(d, live!.access_token)).status === 200

@@ -90,6 +90,19 @@ for (const [name, hash] of Object.entries(HASHES)) {
   })
 }
 
+t.test('room that is made beforehand changes nothing else', async (t) => {
+  const table = new UuidTable()
+  const ids = Array.from({ length: 3000 }, () => randomUUID() as string)
+  for (const id of ids.slice(0, 1000)) table.add(id, 1)
+  table.reserve(300_000)
+  for (const id of ids.slice(1000)) table.add(id, 2)
+  table.reserve(10)
+  t.equal(table.size, 3000)
+  t.ok(ids.every((id) => table.has(id)))
+  while (!table.sweep(1000));
+  t.strictSame([ids.filter((id) => table.has(id)).length, table.size], [2000, 2000])
+})
+
 t.test('what is given back is taken again, the first before the last', async (t) => {
   const arena = new Arena()
   const handles = Array.from({ length: 50_000 }, () => arena.take())

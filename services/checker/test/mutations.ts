@@ -21,7 +21,7 @@ export const mutations: Mutation[] = [
   },
   {
     name: 'the set starts empty',
-    edits: [['follower', 'entries = fresh;', 'entries = new Entries();']],
+    edits: [['follower', '({ entries, view } = loaded);', '({ view } = loaded);']],
     faults: 'kill',
     violates: 'R1'
   },
@@ -115,7 +115,7 @@ export const mutations: Mutation[] = [
   {
     // The generation tells it that its set is no copy of this Redis: it serves nothing, for good.
     name: 'it does not load anew after a reconnect',
-    edits: [['follower', 'const current = await load();', 'const current = view ?? (await load());']],
+    edits: [['follower', 'await load(options,', 'view ? { entries, view } : await load(options,']],
     faults: 'redis-wiped',
     violates: 'availability'
   },

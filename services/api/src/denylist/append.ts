@@ -16,12 +16,12 @@ export const keyOf = ({ kind, id }: Pick<Revocation, 'kind' | 'id'>): string => 
 
 /**
  * Appends to the log and sets the keys, all of it or nothing: what fails in a script ends it, while a MULTI would carry
- * on. No replica may learn of a revocation that another cannot see. What has expired is left alone and, unless the log has
- * lost it, what is there already, so that repeating costs nothing. The log is trimmed by Redis' own clock, which made its
- * ids; entries are kept for an hour, more than any token and any revocation lives.
+ * on. No replica may learn of a revocation that another cannot see. What has expired is left alone, and what is there
+ * already, so that repeating costs nothing. The log is trimmed by Redis' own clock, which made its ids; entries are kept for
+ * an hour, more than any token and any revocation lives.
  *
- * KEYS: the guard, the log, the registry, then a key for each revocation. ARGV: who appends, whether the log has lost
- * them, then kind, id and expiry in milliseconds since 1970, for each. Returns nil where the guard is gone; else its value, the last id of the log, the
+ * KEYS: the guard, the log, the registry, then a key for each revocation. ARGV: who appends, then kind, id and expiry in
+ * milliseconds since 1970, for each. Returns nil where the guard is gone; else its value, the last id of the log, the
  * time in milliseconds since 1970, and name and registration of whoever is registered.
  */
 const APPEND = `
@@ -31,8 +31,8 @@ const APPEND = `
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local oldest = string.format('%.0f', now - 3600000)
   for i = 4, #KEYS do
-    local kind, id, expires = unpack(ARGV, 3 * i - 9, 3 * i - 7)
-    if tonumber(expires) > now and (ARGV[2] == 'lost' or redis.call('EXISTS', KEYS[i]) == 0) then
+    local kind, id, expires = unpack(ARGV, 3 * i - 10, 3 * i - 8)
+    if tonumber(expires) > now and redis.call('EXISTS', KEYS[i]) == 0 then
       redis.call('XADD', KEYS[2], 'MINID', '~', oldest, '*', 'kind', kind, 'id', id, 'expires', expires, 'by', ARGV[1])
       redis.call('SET', KEYS[i], 1, 'PXAT', expires)
     end
@@ -54,18 +54,17 @@ export interface Appended {
  * Appends revocations in one step, if the guard is there in the same step: the generation, or the mark of a restore.
  *
  * @param by who is to be told that they have been applied
- * @param logLostThem appends them to the log even where their keys are there
  * @returns undefined where the guard is gone, and nothing was appended
  */
 export async function append(
   redis: Redis,
   guard: string,
   revocations: readonly Revocation[],
-  { by = '', logLostThem = false } = {}
+  { by = '' } = {}
 ): Promise<Appended | undefined> {
   const keys = [guard, LOG, REGISTRY, ...revocations.map(keyOf)]
   const entries = revocations.flatMap(({ kind, id, expiresAt }) => [kind, id, expiresAt.getTime()])
-  const reply = (await redis.eval(APPEND, keys.length, ...keys, by, logLostThem ? 'lost' : '', ...entries)) as
+  const reply = (await redis.eval(APPEND, keys.length, ...keys, by, ...entries)) as
     [generation: string, lastId: string, at: string, registry: string[]] | null
   if (reply === null) return undefined
   const [generation, lastId, at, registry] = reply
@@ -85,4 +84,10 @@ export function requireOneTime({ at }: Appended, revocations: readonly Revocatio
   const now = Date.now()
   const skipped = revocations.some(({ expiresAt }) => expiresAt.getTime() > now && expiresAt.getTime() <= at)
   if (skipped) throw new Error(`the clock of Redis is ${Math.round((at - now) / 1000)} s ahead of this one`)
+}
+
+/** An entry of the log, as the script writes it. */
+export function parseEntry(fields: readonly string[]): { revocation: Revocation; by: string } {
+  const [, kind, , id = '', , expires, , by = ''] = fields
+  return { revocation: { kind: kind as Revocation['kind'], id, expiresAt: new Date(Number(expires)) }, by }
 }

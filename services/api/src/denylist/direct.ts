@@ -2,11 +2,10 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Pool } from 'pg'
 import { RevocationUnknown } from '../errors.js'
-import { append, GENERATION } from './append.js'
 import type { Denylist } from './denylist.js'
 import { createLookUps, serverOf } from './look-up.js'
 import { judgeLookUp, type View } from './protocol.js'
-import { liveRevocations } from './records.js'
+import { askStanding, makeWhole } from './whole.js'
 
 export interface DirectOptions {
   redis: Redis
@@ -41,17 +40,11 @@ export function createDirectDenylist(options: DirectOptions): Denylist & { load(
 
   /** Gives a process of Redis that is new to this replica what it lacks: it may have come back in an older state. */
   async function fill(): Promise<void> {
-    const server = await serverOf(redis)
-    if (!(await redis.exists(GENERATION))) await restore()
-    let generation: string | undefined
-    for await (const page of liveRevocations(pg)) {
-      generation = (await append(redis, GENERATION, page))?.generation
-      if (generation === undefined) throw new Error('Redis has lost the denylist again')
-    }
-    generation ??= (await redis.get(GENERATION)) ?? undefined
-    if (generation === undefined) throw new Error('Redis has lost the denylist again')
+    const standing = await askStanding(redis, restore)
+    await makeWhole(redis, pg, standing, log)
+    const { server, generation, lastId } = standing
     if (server !== (await serverOf(redis))) throw new Error('Redis was replaced meanwhile')
-    view = { server, generation, cursor: '0-0' }
+    view = { server, generation, cursor: lastId }
     onMet(generation)
   }
 

@@ -12,6 +12,11 @@ export class Entries {
     return this.#tables.jti.size + this.#tables.sid.size
   }
 
+  /** Makes room for so many, in all, where it is known: to grow on the way is most of the work. */
+  reserve(count: Record<Kind, number>): void {
+    for (const kind of ['jti', 'sid'] as const) this.#tables[kind].reserve(count[kind])
+  }
+
   has(kind: Kind, id: string): boolean {
     return this.#tables[kind].has(id)
   }
@@ -42,4 +47,15 @@ export class Entries {
       for (const [id, second] of this.#tables[kind]) yield { kind, id, expiresAt: new Date(second * 1000) }
     }
   }
+}
+
+/** So many at a time: whoever has to wait for something, or to let others have their turn, does so in between. */
+export function* pagesOf<T>(items: Iterable<T>, length: number): Generator<T[]> {
+  let page: T[] = []
+  for (const item of items) {
+    if (page.push(item) < length) continue
+    yield page
+    page = []
+  }
+  if (page.length > 0) yield page
 }

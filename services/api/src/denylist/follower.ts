@@ -1,14 +1,11 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
-import type { Pool } from 'pg'
-import { append, GENERATION, LOG } from './append.js'
-import type { Revocation } from './denylist.js'
+import { GENERATION, LOG, parseEntry } from './append.js'
 import { Entries } from './entries.js'
-import { serverOf } from './look-up.js'
-import { haveMovedTogether, judgeRead, logSuffices, type Lease, type Moment, type View } from './protocol.js'
-import { liveRevocations, PAGE } from './records.js'
+import { load, type LoadOptions } from './load.js'
+import { haveMovedTogether, judgeRead, type Lease, type Moment, type View } from './protocol.js'
+import { PAGE } from './records.js'
 import { confirmationsOf, REGISTRY, spellRegistration, spellView } from './registry.js'
 
 /** How often what has expired is dropped, in milliseconds. */
@@ -25,17 +22,13 @@ const CHECK = `
   local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
   return { redis.call('GET', KEYS[1]), last[1] and last[1][1] or '0-0' }`
 
-export interface FollowerOptions {
+export interface FollowerOptions extends LoadOptions {
   /** A connection of its own, for it is blocked most of the time. */
   redis: Redis
-  pg: Pool
   member: string
   leaseMs: number
-  /** Fills a Redis that has lost its data. */
-  restore: () => Promise<void>
   /** Is told what has been applied of what this very replica appended. */
   onOwnApplied: (view: View) => void
-  log: FastifyBaseLogger
 }
 
 /** A copy of the denylist in this process, kept by following the log, with the lease that says how long it may be believed. */
@@ -58,7 +51,8 @@ export interface Follower {
 
 export const now = (): Moment => ({ monotonic: performance.now(), wall: Date.now() })
 
-export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplied, log }: FollowerOptions): Follower {
+export function startFollower(options: FollowerOptions): Follower {
+  const { redis, member, leaseMs, onOwnApplied, log } = options
   const blockMs = Math.max(1, Math.floor(leaseMs / 4))
   let entries = new Entries()
   let view: View | undefined
@@ -66,7 +60,7 @@ export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplie
   let reloads = 0
   let closed = false
   let trouble: string | undefined
-  const loaded = new Set<() => void>()
+  const callbacks = new Set<() => void>()
   let firstLease: () => void
   const ready = new Promise<void>((resolve) => (firstLease = resolve))
   let round = 0
@@ -77,50 +71,6 @@ export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplie
   /** Counts the connections, for ioredis makes a new one by itself: what was read on one says nothing of the next. */
   let connection = 0
   redis.on('close', () => connection++)
-
-  /**
-   * Builds the set anew: the union of the log, the record in Postgres and what this replica knew. What the log lacks
-   * is appended again. Until then, what is in the old set stays revoked.
-   */
-  async function load(): Promise<View> {
-    const server = await serverOf(redis)
-    let generation = await redis.get(GENERATION)
-    if (generation === null) {
-      await restore()
-      generation = await redis.get(GENERATION)
-      if (generation === null) throw new Error('Redis has lost the denylist again')
-    }
-
-    const fresh = new Entries()
-    let cursor = '0-0'
-    for (let read = PAGE; read === PAGE;) {
-      const page = await redis.xrange(LOG, `(${cursor}`, '+', 'COUNT', PAGE)
-      for (const [id, fields] of page) {
-        fresh.add(parseEntry(fields).revocation)
-        cursor = id
-      }
-      read = page.length
-    }
-
-    // After the log: what is committed from now on is appended later, and is read from the log's tail.
-    const missing: Revocation[] = []
-    try {
-      for await (const page of liveRevocations(pg)) missing.push(...page.filter((one) => fresh.add(one)))
-    } catch (error) {
-      if (!logSuffices(view, server, generation)) throw error
-      log.warn({ err: error }, 'cannot read the record of revocations from Postgres')
-    }
-    for (const one of entries) if (fresh.add(one)) missing.push(one)
-    for (let i = 0; i < missing.length; i += PAGE) {
-      const appended = await append(redis, GENERATION, missing.slice(i, i + PAGE), { logLostThem: true })
-      if (appended === undefined) throw new Error('Redis has lost the denylist again')
-    }
-
-    clocks = now()
-    isSwept = fresh.sweep(clocks.wall)
-    entries = fresh
-    return { server, generation, cursor }
-  }
 
   /** One read of the log's tail, told the others and judged. @returns false where the set is no copy of this Redis any more */
   async function read(current: View): Promise<boolean> {
@@ -185,12 +135,14 @@ export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplie
       try {
         if (redis.status !== 'ready') await once(redis, 'ready')
         const began = connection
-        const current = await load()
+        const loaded = await load(options, { entries, ...(view && { view }) })
         if (connection !== began) continue
-        view = current
+        ;({ entries, view } = loaded)
+        clocks = now()
+        isSwept = entries.sweep(clocks.wall)
         reloads++
-        for (const callback of loaded) callback()
-        while (connection === began && (await read(current)));
+        for (const callback of callbacks) callback()
+        while (connection === began && (await read(view)));
       } catch (error) {
         if (closed) return
         report(error as Error)
@@ -216,7 +168,7 @@ export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplie
     get trouble() {
       return trouble
     },
-    onLoad: (callback) => void loaded.add(callback),
+    onLoad: (callback) => void callbacks.add(callback),
     ready,
     close() {
       closed = true
@@ -224,9 +176,4 @@ export function startFollower({ redis, pg, member, leaseMs, restore, onOwnApplie
       redis.disconnect()
     }
   }
-}
-
-function parseEntry(fields: readonly string[]): { revocation: Revocation; by: string } {
-  const [, kind, , id = '', , expires, , by = ''] = fields
-  return { revocation: { kind: kind as Revocation['kind'], id, expiresAt: new Date(Number(expires)) }, by }
 }

@@ -69,6 +69,22 @@ export function logSuffices(before: View | undefined, server: string, generation
   return before !== undefined && before.server === server && before.generation === generation
 }
 
+/**
+ * Whether a Redis has been given everything on record since it became what it is. A process that came back in an older state
+ * still says so of what it was before.
+ */
+export function isWhole({
+  server,
+  term,
+  vouchedFor
+}: {
+  server: string
+  term: string
+  vouchedFor: string | null
+}): boolean {
+  return term !== '' && vouchedFor === `${server} ${term}`
+}
+
 /** The reply to a read of the log, with what the same connection said right after it. */
 export interface Read {
   /** False where the replica could not be registered before it. */

@@ -1,5 +1,7 @@
 import type { ClientBase, Pool } from 'pg'
 import { SESSION_REVOKED_SECONDS, type Revocation } from './denylist.js'
+import type { Entries } from './entries.js'
+import { newUuidWords, spellUuid, type UuidWords } from './uuid-words.js'
 
 /** An UPDATE of sessions that ends them, to which `RETURNING` is added. */
 export interface Ending {
@@ -45,18 +47,82 @@ export async function endAndRecord(
 /** Revocations at a time: few enough not to hold up Redis, or the event loop, for more than a few milliseconds. */
 export const PAGE = 500
 
-/** Everything on record that has not expired, in pages. What is recorded meanwhile may be missing. */
-export async function* liveRevocations(pg: Pick<Pool, 'query'>): AsyncGenerator<Revocation[]> {
-  let last: Pick<Revocation, 'kind' | 'id'> | undefined
+/** The same where nothing is made of them but numbers. */
+const PACKED_PAGE = 2500
+
+/** A row: the id, the time in microseconds since 2000, and whether it is a session. */
+const ROW_BYTES = 25
+const YEAR_2000 = Date.UTC(2000, 0, 1)
+
+/**
+ * Everything on record that has not expired, in pages of one value each: to make a row of each takes Postgres and this
+ * process several times as long. What is recorded meanwhile may be missing.
+ *
+ * In the order in which they expire, so that a page begins where the last one ended, whatever else there is. A revocation
+ * that is recorded again moves on, if at all, and so is not missed.
+ */
+async function* pagesOfRecord(pg: Pick<Pool, 'query'>, limit: number): AsyncGenerator<Buffer> {
+  let last = ['-infinity', '', '00000000-0000-0000-0000-000000000000']
   for (;;) {
-    const { rows } = await pg.query<Revocation>(
-      `SELECT kind, id, expires_at AS "expiresAt" FROM revocations
-       WHERE expires_at > now() AND ($1::text IS NULL OR (kind, id) > ($1, $2::uuid))
-       ORDER BY kind, id LIMIT ${PAGE}`,
-      [last?.kind ?? null, last?.id ?? null]
+    const { rows } = await pg.query<{ packed: Buffer | null; until: string }>(
+      `SELECT max(expires_at)::text AS until, string_agg(
+         uuid_send(id) || timestamptz_send(expires_at) || CASE kind WHEN 'sid' THEN '\\x01'::bytea ELSE '\\x00' END, '') AS packed
+       FROM (
+         SELECT kind, id, expires_at FROM revocations
+         WHERE expires_at > now() AND (expires_at, kind, id) > ($1::timestamptz, $2::text, $3::uuid)
+         ORDER BY expires_at, kind, id LIMIT ${limit}
+       ) AS page`,
+      last
     )
-    if (rows.length > 0) yield rows
-    if (rows.length < PAGE) return
-    last = rows.at(-1)
+    const packed = rows[0]?.packed ?? Buffer.alloc(0)
+    if (packed.length > 0) yield packed
+    if (packed.length < limit * ROW_BYTES) return
+    const at = packed.length - ROW_BYTES
+    last = [rows[0]!.until, kindAt(packed, at), packed.toString('hex', at, at + 16)]
+  }
+}
+
+const kindAt = (packed: Buffer, at: number): Revocation['kind'] => (packed[at + 24] === 1 ? 'sid' : 'jti')
+
+/** @param onRevocation the words are another's when it returns; the time is in milliseconds since 1970 */
+function readPage(
+  packed: Buffer,
+  onRevocation: (kind: Revocation['kind'], words: UuidWords, expiresAt: number) => void
+): void {
+  const words = newUuidWords()
+  for (let at = 0; at < packed.length; at += ROW_BYTES) {
+    for (let word = 0; word < 4; word++) words[word] = packed.readUInt32BE(at + 4 * word)
+    const microseconds = packed.readInt32BE(at + 16) * 2 ** 32 + packed.readUInt32BE(at + 20)
+    onRevocation(kindAt(packed, at), words, YEAR_2000 + microseconds / 1000)
+  }
+}
+
+/** Adds everything on record that has not expired, in turns of the event loop that take a few milliseconds. */
+export async function readRecord(pg: Pick<Pool, 'query'>, entries: Entries): Promise<void> {
+  const { rows } = await pg.query<Record<Revocation['kind'], number>>(
+    `SELECT count(*) FILTER (WHERE kind = 'jti')::int AS jti, count(*) FILTER (WHERE kind = 'sid')::int AS sid
+     FROM revocations WHERE expires_at > now()`
+  )
+  if (rows[0]) entries.reserve(rows[0])
+  const pages = pagesOfRecord(pg, PACKED_PAGE)
+  let next = pages.next()
+  for (;;) {
+    const page = await next
+    if (page.done) return
+    // While this one is read Postgres makes the next; that it fails is heard of in the next turn.
+    next = pages.next()
+    next.catch(() => undefined)
+    readPage(page.value, (kind, words, expiresAt) => void entries.addWords(kind, words, expiresAt))
+  }
+}
+
+/** The same as objects, in pages for Redis. */
+export async function* liveRevocations(pg: Pick<Pool, 'query'>): AsyncGenerator<Revocation[]> {
+  for await (const packed of pagesOfRecord(pg, PAGE)) {
+    const page: Revocation[] = []
+    readPage(packed, (kind, words, expiresAt) =>
+      page.push({ kind, id: spellUuid(words), expiresAt: new Date(Math.ceil(expiresAt)) })
+    )
+    yield page
   }
 }

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Pool } from 'pg'
-import { append, GENERATION } from './append.js'
+import { GENERATION } from './append.js'
 import type { Revocation } from './denylist.js'
+import { pagesOf } from './entries.js'
 import { liveRevocations, PAGE } from './records.js'
+import { fill } from './whole.js'
 
 /** How long the mark of a restore that was broken off stays in Redis, in milliseconds. */
 const MARK_LIFETIME_MS = 60_000
@@ -37,10 +39,13 @@ export function createRestore(
   log: FastifyBaseLogger,
   { own = () => [], onEnd = () => undefined }: RestoreOptions = {}
 ): () => Promise<void> {
-  async function* everything(): AsyncGenerator<Revocation[]> {
-    yield* liveRevocations(pg)
-    const known = [...own()]
-    for (let i = 0; i < known.length; i += PAGE) yield known.slice(i, i + PAGE)
+  async function* everything(onPage: (page: Revocation[]) => void): AsyncGenerator<Revocation[]> {
+    for (const pages of [liveRevocations(pg), pagesOf(own(), PAGE)]) {
+      for await (const page of pages) {
+        onPage(page)
+        yield page
+      }
+    }
   }
 
   async function restore(): Promise<void> {
@@ -49,13 +54,12 @@ export function createRestore(
       const mark = `denylist:restore:${randomUUID()}`
       await redis.set(mark, 1, 'PX', MARK_LIFETIME_MS)
       let count = 0
-      let intact = true
-      for await (const page of everything()) {
-        intact = (await append(redis, mark, page)) !== undefined
-        if (!intact) break
-        count += page.length
-      }
-      if (!intact || (await redis.eval(COMPLETE, 2, mark, GENERATION, randomUUID())) === 0) continue
+      const isFilled = await fill(
+        redis,
+        mark,
+        everything((page) => (count += page.length))
+      )
+      if (!isFilled || (await redis.eval(COMPLETE, 2, mark, GENERATION, randomUUID())) === 0) continue
       // The first Redis there ever was had nothing to lose.
       const level = count === 0 ? 'info' : 'warn'
       log[level]({ count, ms: Math.round(performance.now() - started) }, 'filled the denylist in Redis from Postgres')

@@ -18,9 +18,11 @@ const HANDLE_BITS = 26
 const HANDLE = 2 ** HANDLE_BITS - 1
 const FINGERPRINT = ~HANDLE >>> 0
 
-/** How long a call of sweep takes at the most, in milliseconds; and after how many it looks at the clock. */
+/**
+ * How long a call of sweep takes at the most, in milliseconds, and as long as it takes to make one shard smaller. The clock is
+ * looked at after each: all shards come to that at about the same time.
+ */
 const SWEEP_MS = 2
-const SWEEP_AT_ONCE = 8
 
 /** Those that expire in the same second. */
 interface Chain {
@@ -62,6 +64,8 @@ export class UuidTable {
   /** Those that have expired and are not dropped yet. */
   readonly #expired: Chain[] = []
   #size = 0
+  /** The capacity that a shard is expected to need, until something is dropped. */
+  #reserved = 0
   /** What was parsed last: an array for each look-up would be garbage. */
   readonly #parsed = newUuidWords()
 
@@ -72,6 +76,16 @@ export class UuidTable {
 
   get size(): number {
     return this.#size
+  }
+
+  /**
+   * So many are to come, in all: each shard makes room for its share when it grows next, and not bit by bit, by which each
+   * is moved several times.
+   */
+  reserve(count: number): void {
+    // No shard has exactly its share.
+    const share = count / SHARDS
+    this.#reserved = Math.ceil((share + 4 * Math.sqrt(share)) / MAX_LOAD)
   }
 
   /** What is no UUID is not there. */
@@ -106,7 +120,9 @@ export class UuidTable {
     const number = shardOf(hash)
     const size = ++this.#sizes[number]!
     let shard = this.#shards[number]!
-    if (size > shard.length * MAX_LOAD) shard = this.#resize(number, Math.ceil(shard.length * GROWTH))
+    if (size > shard.length * MAX_LOAD) {
+      shard = this.#resize(number, Math.max(Math.ceil(shard.length * GROWTH), this.#reserved))
+    }
     insert(shard, hash, handle)
     this.#size++
     return true
@@ -127,13 +143,11 @@ export class UuidTable {
       this.#expired.push(chain)
     }
     const until = performance.now() + SWEEP_MS
-    for (let dropped = 0; this.#expired.length > 0;) {
-      const chain = this.#expired.at(-1)!
+    for (let chain; (chain = this.#expired.at(-1)) !== undefined; this.#expired.pop()) {
       while (chain.head !== NONE) {
-        if (++dropped % SWEEP_AT_ONCE === 0 && performance.now() > until) return false
         chain.head = this.#drop(chain.head)
+        if (performance.now() > until) return false
       }
-      this.#expired.pop()
     }
     return true
   }
@@ -205,6 +219,7 @@ export class UuidTable {
     const next = this.#arena.wordsOf(handle)[this.#arena.offsetOf(handle) + NEXT]!
     this.#arena.giveBack(handle)
     this.#size--
+    this.#reserved = 0
     const size = --this.#sizes[number]!
     if (capacity > MIN_CAPACITY && size < capacity * MIN_LOAD) {
       this.#resize(number, Math.max(MIN_CAPACITY, Math.ceil((size / MAX_LOAD) * GROWTH)))

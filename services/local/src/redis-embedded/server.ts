@@ -60,6 +60,7 @@ export class Server {
   readonly #calls = new Map<string, { calls: number; microseconds: number }>()
   readonly #startedAt = performance.now()
   readonly #runId = randomBytes(20).toString('hex')
+  readonly #replicationId = randomBytes(20).toString('hex')
   #accepted = 0
   #processed = 0
 
@@ -211,7 +212,7 @@ export class Server {
       Memory: ['maxmemory:0', 'maxmemory_policy:noeviction'],
       Persistence: ['loading:0', 'aof_enabled:0', 'rdb_bgsave_in_progress:0'],
       Stats: [`total_connections_received:${this.#accepted}`, `total_commands_processed:${this.#processed}`],
-      Replication: ['role:master', 'connected_slaves:0'],
+      Replication: ['role:master', 'connected_slaves:0', `master_replid:${this.#replicationId}`],
       Commandstats: [...this.#calls].map(([name, { calls, microseconds }]) => {
         const perCall = (microseconds / Math.max(1, calls)).toFixed(2)
         return `cmdstat_${name}:calls=${calls},usec=${Math.round(microseconds)},usec_per_call=${perCall}`
