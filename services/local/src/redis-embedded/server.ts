@@ -141,7 +141,7 @@ export class Server {
   #callFromScript([name = '', ...args]: string[]): Reply {
     const command = name.toLowerCase()
     const found = dataCommands.get(command)
-    if (!found && !['ping', 'echo', 'publish'].includes(command)) {
+    if (!found && !['ping', 'echo', 'publish', 'info'].includes(command)) {
       const known = SESSION_ARITY.has(command)
       return new CommandError(
         known ? 'ERR This Redis command is not allowed from script' : 'ERR Unknown Redis command called from script'
