@@ -294,6 +294,25 @@ t.test('the log is lost, the rest is not: whoever notices loads anew, and nothin
   await late.kill()
 })
 
+t.test('a replica whose event loop is slow renews its lease all the same', async (t) => {
+  // Each of its turns takes 80 ms. Two of a round's replies that lie there for as long would cost it the lease.
+  const SLOW = `
+    import { isMainThread } from 'node:worker_threads'
+    const block = () => { const end = performance.now() + 80; while (performance.now() < end); }
+    if (isMainThread) process.once('SIGWINCH', () => setInterval(block, 1).unref())`
+  const slow = await start('slow', { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(SLOW)}` })
+  const token = await logIn()
+  const checks = async (by: string): Promise<number> =>
+    readMetrics(await (await fetch(`${slow.url}/metrics`)).text()).get(`denylist_checks_total{by="${by}"}`)!
+  process.kill(slow.pid, 'SIGWINCH')
+  await sleep(500)
+  const before = [await checks('local'), await checks('direct')] as const
+  for (let i = 0; i < 40; i++) t.equal(await present(slow, token), '200')
+  const [local, direct] = [(await checks('local')) - before[0], (await checks('direct')) - before[1]]
+  t.ok(local > 9 * direct, `${local} answered by itself, ${direct} by Redis`)
+  await slow.kill()
+})
+
 t.test('a client that goes away in the middle of its logout is logged out', async (t) => {
   const token = await logIn()
   process.kill(b.pid, 'SIGSTOP')

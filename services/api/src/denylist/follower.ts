@@ -53,7 +53,7 @@ export const now = (): Moment => ({ monotonic: performance.now(), wall: Date.now
 
 export function startFollower(options: FollowerOptions): Follower {
   const { redis, member, leaseMs, onOwnApplied, log } = options
-  const blockMs = Math.max(1, Math.floor(leaseMs / 4))
+  const roundMs = leaseMs / 4
   let entries = new Entries()
   let view: View | undefined
   let lease: Lease | undefined
@@ -64,6 +64,8 @@ export function startFollower(options: FollowerOptions): Follower {
   let firstLease: () => void
   const ready = new Promise<void>((resolve) => (firstLease = resolve))
   let round = 0
+  /** How long the last reply lay there before this process came to read it, in milliseconds. */
+  let lateMs = 0
   /** When the expired were dropped last, and whether all of them were. */
   let clocks = now()
   let isSwept = false
@@ -75,6 +77,8 @@ export function startFollower(options: FollowerOptions): Follower {
   /** One read of the log's tail, told the others and judged. @returns false where the set is no copy of this Redis any more */
   async function read(current: View): Promise<boolean> {
     const sent = now()
+    // A process with much to do comes late to each reply, and so would to the renewal of its lease.
+    const blockMs = Math.max(1, Math.floor(roundMs - lateMs))
     const pipeline = redis.pipeline()
     pipeline.hset(REGISTRY, member, spellRegistration(leaseMs, round++, current))
     pipeline.xread('COUNT', PAGE, 'BLOCK', blockMs, 'STREAMS', LOG, current.cursor)
@@ -103,6 +107,7 @@ export function startFollower(options: FollowerOptions): Follower {
     const registered = registration[0] === null
     const judgement = judgeRead(current, { registered, complete: page.length < PAGE, generation, lastId })
     const answered = now()
+    lateMs = Math.max(0, answered.monotonic - sent.monotonic - blockMs)
     // By a clock that was set forward, and back again, entries may have been dropped that have not expired.
     if (judgement === 'reload' || !haveMovedTogether(clocks, answered, leaseMs)) return false
     if (judgement === 'lease' && !closed) {
@@ -118,7 +123,7 @@ export function startFollower(options: FollowerOptions): Follower {
     // As where Redis is full. It is asked again, without a lease meanwhile.
     if (!registered) {
       report(registration[0] as Error)
-      await sleep(blockMs)
+      await sleep(roundMs)
     } else if (toConfirm.size > 0) await sleep(PAUSE_MS)
     return true
   }
@@ -146,7 +151,7 @@ export function startFollower(options: FollowerOptions): Follower {
       } catch (error) {
         if (closed) return
         report(error as Error)
-        await sleep(blockMs)
+        await sleep(roundMs)
       }
     }
   }
