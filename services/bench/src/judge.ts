@@ -69,6 +69,8 @@ export interface Verdict {
   aim: string
   holds: boolean
   reached: boolean
+  /** Why it is not held against the form that the bound is missed; undefined where it is met, or counts. */
+  outOfReach?: string
 }
 
 interface Bound {
@@ -78,7 +80,12 @@ interface Bound {
   atLeast: boolean
   must: number
   aim: number
+  /** The same of the server without authentication, which nothing can exceed: what the machine and the peer decide. */
+  ceiling?: number | undefined
 }
+
+/** What part of the requests of the server without authentication those under a lease should be. */
+const AIM_BY_BARE = 0.8
 
 /**
  * Fewer than this for a request is none, for one that asks asks at least once: what replicas ask by themselves is known only
@@ -95,7 +102,9 @@ const NEARLY_ONE = 0.9
 const LOOSE = 3
 
 /**
- * What the measurements must show. What was not measured is not judged.
+ * What the measurements must show. What was not measured is not judged. How much faster than a peer a server can be depends
+ * on what a request costs the machine whoever answers it: where the server without authentication is not so much faster
+ * that the aim by it would be enough, that is said, and not held against the lease.
  *
  * @param quick bounds that are so much looser that a busy machine passes them; commands are counted, so theirs stay
  */
@@ -106,7 +115,8 @@ export function judge(rounds: readonly Measurement[], { quick }: { quick: boolea
     value: perSecond('lease', than),
     atLeast: true,
     must,
-    aim
+    aim,
+    ceiling: perSecond('bare', than)
   })
   const ratios: Bound[] = [
     {
@@ -121,7 +131,7 @@ export function judge(rounds: readonly Measurement[], { quick }: { quick: boolea
       value: perSecond('lease', 'bare'),
       atLeast: true,
       must: 0.65,
-      aim: 0.8
+      aim: AIM_BY_BARE
     },
     {
       claim: 'lease, each token for the first time ÷ bare: requests a second',
@@ -141,19 +151,21 @@ export function judge(rounds: readonly Measurement[], { quick }: { quick: boolea
   ]
 }
 
-function verdictOf({ claim, value, atLeast, must, aim }: Bound, loose: number): Verdict[] {
+function verdictOf({ claim, value, atLeast, must, aim, ceiling }: Bound, loose: number): Verdict[] {
   if (value === undefined) return []
   const bound = atLeast ? must / loose : must * loose
   const sign = atLeast ? '≥' : '≤'
   const meets = (one: number): boolean => (atLeast ? value >= one : value <= one)
+  const isOutOfReach = ceiling !== undefined && ceiling * AIM_BY_BARE < bound && !meets(bound)
   return [
     {
       claim,
       measured: value.toFixed(2),
       must: `${sign} ${Number(bound.toFixed(3))}`,
       aim: `${sign} ${aim}`,
-      holds: meets(bound),
-      reached: meets(aim)
+      holds: meets(bound) || isOutOfReach,
+      reached: meets(aim),
+      ...(isOutOfReach && { outOfReach: `out of reach: bare ÷ the same is ${ceiling.toFixed(1)}` })
     }
   ]
 }

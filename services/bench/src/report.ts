@@ -53,8 +53,8 @@ function formsTable(rows: readonly Row[], rate: number): string {
 }
 
 function verdictsTable(verdicts: readonly Verdict[]): string {
-  const outcome = ({ holds, reached }: Verdict): string =>
-    holds ? (reached ? 'holds, aim reached' : 'holds') : 'DOES NOT HOLD'
+  const outcome = ({ holds, reached, outOfReach }: Verdict): string =>
+    outOfReach ?? (holds ? (reached ? 'holds, aim reached' : 'holds') : 'DOES NOT HOLD')
   return markdownTable([
     ['claim', 'measured', 'must be', 'aim', ''],
     ...verdicts.map((verdict) => [verdict.claim, verdict.measured, verdict.must, verdict.aim, outcome(verdict)])
