@@ -1,0 +1,48 @@
+import type { Started } from './started.js'
+
+export type Task = 'kill' | 'scale' | 'roll' | 'compare' | 'kill-memory'
+
+/** The port that this page came from, where it is not the one that everything takes by default. */
+const port = location.port === '8080' || location.port === '' ? undefined : location.port
+
+function withCompose(task: Task): string {
+  const compose = port === undefined ? 'docker compose' : `HTTP_PORT=${port} docker compose`
+  switch (task) {
+    case 'kill':
+      return 'docker kill $(docker compose ps -q api | head -n 1)'
+    case 'kill-memory':
+      return 'docker kill $(docker compose ps -q sessions-memory | head -n 1)'
+    case 'scale':
+      return `${compose} up -d --scale api=8`
+    case 'roll':
+      return port === undefined ? 'npm run roll' : `HTTP_PORT=${port} npm run roll`
+    case 'compare':
+      return `${compose} --profile compare up -d --build`
+  }
+}
+
+/** The oldest of the launcher's children of that kind: whoever is killed is started again, and is the youngest then. */
+const killOldest = (pid: number | string, pattern: string): string => `pkill -KILL -o -P ${pid} -f ${pattern}`
+
+function withNpm(task: Task, pid: number | string): string {
+  const onPort = port === undefined ? '' : ` --port ${port}`
+  switch (task) {
+    case 'kill':
+      return killOldest(pid, 'api/dist')
+    case 'kill-memory':
+      return killOldest(pid, 'sessions/dist')
+    case 'scale':
+      return `npm start -- --replicas 8${onPort}`
+    case 'roll':
+      return `kill -USR2 ${pid}`
+    case 'compare':
+      return `npm start -- --compare${onPort}`
+  }
+}
+
+/** What to type for it: one line, or where nobody says how the cluster was started one for each way. */
+export function commandsFor(task: Task, started: Started | undefined): readonly string[] {
+  if (started?.with === 'npm start') return [withNpm(task, started.pid)]
+  if (started?.with === 'docker compose') return [withCompose(task)]
+  return [withCompose(task), withNpm(task, '<pid>')]
+}

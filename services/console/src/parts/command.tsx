@@ -1,0 +1,47 @@
+import { useRef, useState } from 'preact/hooks'
+import { commandsFor, type Task } from '../commands.js'
+import { started } from '../started.js'
+import { words } from '../words/words.js'
+
+/** How long it says that it was copied, in milliseconds. */
+const SAID_MS = 2_000
+
+/** One line for a terminal. */
+export function Line({ command }: { command: string }) {
+  const text = useRef<HTMLElement>(null)
+  const [said, say] = useState<'copy' | 'copied' | 'selected'>('copy')
+  const { commands } = words.value
+  const copy = async (): Promise<void> => {
+    try {
+      await navigator.clipboard.writeText(command)
+      say('copied')
+    } catch {
+      // Without https a page may not write there. What is selected can be copied by hand.
+      getSelection()?.selectAllChildren(text.current!)
+      say('selected')
+    }
+    setTimeout(() => say('copy'), SAID_MS)
+  }
+  return (
+    <div class="command">
+      <code ref={text} tabIndex={0}>
+        {command}
+      </code>
+      <button type="button" class="small" aria-label={commands.copyOf(command)} onClick={() => void copy()}>
+        {commands[said]}
+      </button>
+    </div>
+  )
+}
+
+/** What the page cannot do itself, as what to type for it. */
+export function Command({ task }: { task: Task }) {
+  return (
+    <div class="task" data-task={task}>
+      <h4>{words.value.commands.tasks[task]}</h4>
+      {commandsFor(task, started.value).map((command) => (
+        <Line key={command} command={command} />
+      ))}
+    </div>
+  )
+}

@@ -1,0 +1,107 @@
+import { signal } from '@preact/signals'
+import { ask, type Answer } from '../ask.js'
+import { logins, type Login } from '../login.js'
+import { Outcome } from '../parts/outcome.js'
+import { watch } from '../refusals.js'
+import { language, words } from '../words/words.js'
+
+/** A login, as `GET /me/sessions` lists it. */
+interface Device {
+  id: string
+  createdAt: string
+  userAgent: string | null
+  current: boolean
+}
+
+const devices = signal<readonly Device[]>([])
+const failure = signal<Answer | undefined>(undefined)
+
+/** A login of this page that may still ask. */
+const anybody = (): Login | undefined => Object.values(logins).find(({ value }) => value && !value.ended)?.value
+
+/** Asks for the list, as whoever is still logged in. */
+export async function listDevices(): Promise<void> {
+  const login = anybody()
+  if (login === undefined) {
+    devices.value = []
+    return
+  }
+  const answer = await ask('GET', '/me/sessions', { token: login.token })
+  failure.value = answer.status === 200 ? undefined : answer
+  if (answer.status === 200) devices.value = answer.body['sessions'] as Device[]
+}
+
+const browserOf = (id: string): string | undefined =>
+  Object.entries(logins).find(([, { value }]) => value?.sid === id)?.[0]
+
+interface Ending {
+  end: (watched: Login, send: () => Promise<Answer>, isEnded: (login: Login) => boolean) => Promise<void>
+}
+
+/** The logins of this user, wherever they are, and how to end them from here. */
+export function Devices({ end }: Ending) {
+  const { revocation } = words.value
+  const asker = anybody()
+  const isBusy = watch.value !== undefined && !watch.value.done
+  const time = (date: string): string =>
+    new Intl.DateTimeFormat(language.value, { timeStyle: 'medium' }).format(new Date(date))
+
+  const endOne = async (id: string): Promise<void> => {
+    const { token } = asker!
+    const send = (): Promise<Answer> => ask('DELETE', `/me/sessions/${id}`, { token })
+    const isEnded = ({ sid }: Login): boolean => sid === id
+    const held = Object.values(logins).find(({ value }) => value?.sid === id)?.value
+    // Where the page has no token of that session there is nothing to watch.
+    if (held) return end(held, send, isEnded)
+    const answer = await send()
+    failure.value = answer.status === 200 ? undefined : answer
+    await listDevices()
+  }
+  const endAll = (): Promise<void> =>
+    end(
+      asker!,
+      () => ask('DELETE', '/me/sessions', { token: asker!.token }),
+      () => true
+    )
+
+  return (
+    <div class="card devices">
+      <h3>{revocation.devices}</h3>
+      <p class="quiet">{revocation.devicesText}</p>
+      <ul>
+        {devices.value.length === 0 && <li class="quiet">{revocation.noDevices}</li>}
+        {devices.value.map(({ id, createdAt, current }) => {
+          const browser = browserOf(id)
+          return (
+            <li key={id} data-session={id}>
+              <code>{id.slice(0, 8)}</code>
+              <b>{browser === undefined ? revocation.elsewhere : revocation.browser(browser)}</b>
+              <span class="quiet">
+                {revocation.device(time(createdAt))}
+                {current && ` · ${revocation.current}`}
+              </span>
+              <button
+                type="button"
+                class="small"
+                disabled={isBusy}
+                aria-label={revocation.endOf(id.slice(0, 8))}
+                onClick={() => void endOne(id)}
+              >
+                {revocation.end}
+              </button>
+            </li>
+          )
+        })}
+      </ul>
+      <div class="buttons">
+        <button type="button" disabled={asker === undefined} onClick={() => void listDevices()}>
+          {revocation.list}
+        </button>
+        <button type="button" disabled={asker === undefined || isBusy} onClick={() => void endAll()}>
+          {revocation.everywhere}
+        </button>
+        {failure.value && <Outcome answer={failure.value} />}
+      </div>
+    </div>
+  )
+}
