@@ -51,3 +51,6 @@ export const isSilent = ({ seenAt }: Replica): boolean => now.value - seenAt > 2
 
 /** Those from whom an answer is to be expected. */
 export const present = computed(() => replicas.value.filter((replica) => !isSilent(replica)))
+
+/** A container's id is shown as git shows a commit: as much of it as tells it from the others. */
+export const shortName = (name: string): string => (/^[0-9a-f]{12}$/.test(name) ? name.slice(0, 7) : name)

@@ -3,7 +3,7 @@ import { now } from '../clock.js'
 import { recent, tally, watchHops, type Hop } from '../hops.js'
 import { current } from '../login.js'
 import { mayMove } from '../motion.js'
-import { isSilent, replicas } from '../replicas.js'
+import { isSilent, replicas, shortName } from '../replicas.js'
 import { words } from '../words/words.js'
 
 const WIDTH = 400
@@ -37,7 +37,7 @@ function animate(group: SVGGElement, hop: Hop, y: number | undefined): void {
 }
 
 /** Who issued the token that is used, and who checked it last. */
-function useParts(): { issuer: string | undefined; verifier: string | undefined } {
+function useRoles(): { issuer: string | undefined; verifier: string | undefined } {
   const issuer = current.value?.issuer
   const verifier = recent.value.find(({ path, servedBy }) => path === '/whoami' && servedBy !== undefined)?.servedBy
   return { issuer, verifier: issuer === undefined ? undefined : verifier }
@@ -49,7 +49,8 @@ export function HopsPicture() {
   const places = useRef<ReadonlyMap<string, number>>(new Map())
   const { hops } = words.value
   const all = replicas.value
-  const { issuer, verifier } = useParts()
+  const { issuer, verifier } = useRoles()
+  const said = hops.picture(issuer && shortName(issuer), verifier && shortName(verifier))
   const total = all.reduce((sum, { name }) => sum + (tally.value[name] ?? 0), 0)
   places.current = new Map(all.map(({ name }, i) => [name, yOf(i, all.length)]))
 
@@ -64,7 +65,7 @@ export function HopsPicture() {
 
   return (
     <figure class="hops-picture">
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={hops.picture(issuer, verifier)}>
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={said}>
         <path class="line" d={`M ${YOU.x} ${YOU.y} H ${BALANCER.x}`} />
         {all.map(({ name }, i) => {
           const y = yOf(i, all.length)
@@ -107,7 +108,7 @@ export function HopsPicture() {
               <circle class="dot" cx={REPLICAS_X} cy={y} r={10} />
               {name === verifier && <path class="check" d={`M ${REPLICAS_X - 4.5} ${y} l 3.2 3.4 l 5.8 -6.6`} />}
               <text class="name" x={REPLICAS_X + 22} y={y - 2}>
-                {name.length > 12 ? `${name.slice(0, 11)}…` : name}
+                {shortName(name)}
               </text>
               <text class="count" x={REPLICAS_X + 22 + BAR_WIDTH} y={y - 2}>
                 {count > 0 ? `${count} · ${Math.round(share * 100)} %` : ''}
@@ -129,7 +130,7 @@ export function HopsPicture() {
         )}
         <g ref={moving} />
       </svg>
-      <figcaption>{hops.picture(issuer, verifier)}</figcaption>
+      <figcaption>{said}</figcaption>
     </figure>
   )
 }

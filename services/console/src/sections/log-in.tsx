@@ -4,6 +4,7 @@ import { current, lifetime, logIn, markEnded, password, refresh, signUpAndLogIn,
 import { ask } from '../ask.js'
 import { isGood, Outcome } from '../parts/outcome.js'
 import { Who } from '../parts/who.js'
+import { shortName } from '../replicas.js'
 import { words } from '../words/words.js'
 
 const LIFETIMES = [15, 60, 900] as const
@@ -92,7 +93,7 @@ export function LogIn() {
           <>
             <Who answer={answer.value} />{' '}
             {isGood(answer.value) && token && !token.ended ? (
-              login.loggedIn(token.issuer)
+              login.loggedIn(shortName(token.issuer))
             ) : (
               <Outcome answer={answer.value} />
             )}

@@ -3,6 +3,7 @@ import type { Answer } from '../ask.js'
 import { Line } from '../parts/command.js'
 import { Outcome } from '../parts/outcome.js'
 import { Who } from '../parts/who.js'
+import { shortName } from '../replicas.js'
 import {
   askWith,
   clear,
@@ -73,7 +74,7 @@ function Place({ store }: { store: Store }) {
           {found === undefined
             ? storage.foundNothing
             : found.status === 200
-              ? storage.found(found.servedBy ?? '')
+              ? storage.found(shortName(found.servedBy ?? ''))
               : storage.foundStale(found.code ?? String(found.status))}
         </b>
       </p>
@@ -91,7 +92,7 @@ function Injected() {
     show(loot.value.session),
     show(loot.value.local),
     loot.value.sent.status === 200
-      ? xss.sends.yes(loot.value.sent.servedBy ?? '')
+      ? xss.sends.yes(shortName(loot.value.sent.servedBy ?? ''))
       : xss.sends.no(loot.value.sent.code ?? String(loot.value.sent.status))
   ]
   return (

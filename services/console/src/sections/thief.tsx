@@ -2,6 +2,7 @@ import { useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
 import { current, whoami } from '../login.js'
 import { Outcome } from '../parts/outcome.js'
+import { shortName } from '../replicas.js'
 import { words } from '../words/words.js'
 
 /** What whoever steals a token knows, and can do. */
@@ -13,7 +14,8 @@ export function Thief() {
   const steal = async (): Promise<void> => {
     answer.value = await whoami(login?.token ?? '')
   }
-  const who = answer.value?.servedBy ?? said.balancer
+  const { servedBy } = answer.value ?? {}
+  const who = servedBy === undefined ? said.balancer : shortName(servedBy)
   return (
     <div class="thief card">
       <h3>{thief.heading}</h3>
