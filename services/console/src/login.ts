@@ -1,5 +1,6 @@
-import { computed, signal, type ReadonlySignal } from '@preact/signals'
+import { computed, effect, signal, type ReadonlySignal } from '@preact/signals'
 import { ask, type Answer } from './ask.js'
+import { serverSeconds } from './clock.js'
 import { partsOf, readPart } from './token.js'
 
 /** A login whose tokens this page holds, in its memory alone. */
@@ -18,7 +19,9 @@ export interface Login {
 const random = (): string => Math.random().toString(36).slice(2, 8)
 
 /** Nobody's name, and a password that everybody may read: these users are there to be thrown away. */
-export const username = signal(`ada-${random()}`)
+const USERNAME = 'console-username'
+export const username = signal(localStorage.getItem(USERNAME) ?? `ada-${random()}`)
+effect(() => localStorage.setItem(USERNAME, username.value))
 export const password = signal('correct horse battery staple')
 /** Seconds that an access token is asked to live. */
 export const lifetime = signal(900)
@@ -33,6 +36,9 @@ export const logins: Record<BrowserName, ReturnType<typeof signal<Login | undefi
 
 /** The token that is shown and sent; undefined where nobody has logged in. */
 export const current: ReadonlySignal<Login | undefined> = computed(() => logins.A.value)
+
+/** By the balancer's clock. */
+export const isExpired = computed(() => current.value !== undefined && current.value.exp <= serverSeconds.value)
 
 /** Where a login comes from: what the api answered with. */
 function loginFrom({ body }: Answer): Login | undefined {

@@ -27,7 +27,7 @@ export function Line({ command }: { command: string }) {
       <code ref={text} tabIndex={0}>
         {command}
       </code>
-      <button type="button" class="small" aria-label={commands.copyOf(command)} onClick={() => void copy()}>
+      <button type="button" class="small" aria-label={`${commands[said]}: ${command}`} onClick={() => void copy()}>
         {commands[said]}
       </button>
     </div>
@@ -38,7 +38,7 @@ export function Line({ command }: { command: string }) {
 export function Command({ task }: { task: Task }) {
   return (
     <div class="task" data-task={task}>
-      <h4>{words.value.commands.tasks[task]}</h4>
+      <p class="task-name">{words.value.commands.tasks[task]}</p>
       {commandsFor(task, started.value).map((command) => (
         <Line key={command} command={command} />
       ))}

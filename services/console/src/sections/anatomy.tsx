@@ -1,7 +1,6 @@
 import { CLAIMS, HEADER_PARAMETERS, KIND_OF, type ClaimKind } from '../claims.js'
-import { serverSeconds } from '../clock.js'
 import { EXAMPLE } from '../example.js'
-import { current } from '../login.js'
+import { current, isExpired } from '../login.js'
 import { ExpiresIn } from '../parts/expires-in.js'
 import { TokenText } from '../parts/token-text.js'
 import { partsOf, readPart } from '../token.js'
@@ -22,14 +21,13 @@ export function Anatomy() {
   const parts = partsOf(token)
   const header = readPart(parts.header) ?? {}
   const payload = readPart(parts.payload) ?? {}
-  const expired = login !== undefined && login.exp <= serverSeconds.value
 
   return (
     <section id="anatomy" aria-labelledby="anatomy-heading">
       <h2 id="anatomy-heading">{anatomy.heading}</h2>
       <p>{anatomy.text}</p>
       <figure
-        class={`whole-token${login === undefined ? ' example' : ''}${expired || login?.ended ? ' dead' : ''}`}
+        class={`whole-token${login === undefined ? ' example' : ''}${isExpired.value || login?.ended ? ' dead' : ''}`}
         aria-label={anatomy.tokenLabel}
       >
         <TokenText token={token} change={login && lastChange.value?.from === token ? lastChange.value : undefined} />

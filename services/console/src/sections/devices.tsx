@@ -11,6 +11,8 @@ interface Device {
   createdAt: string
   userAgent: string | null
   current: boolean
+  /** It has ended since it was listed; it is crossed out, and nothing below it moves. */
+  ended?: boolean
 }
 
 const devices = signal<readonly Device[]>([])
@@ -19,16 +21,21 @@ const failure = signal<Answer | undefined>(undefined)
 /** A login of this page that may still ask. */
 const anybody = (): Login | undefined => Object.values(logins).find(({ value }) => value && !value.ended)?.value
 
-/** Asks for the list, as whoever is still logged in. */
+/** Asks for the list, as whoever is still logged in: what has ended is crossed out, and what is new comes last. */
 export async function listDevices(): Promise<void> {
   const login = anybody()
-  if (login === undefined) {
-    devices.value = []
-    return
-  }
-  const answer = await ask('GET', '/me/sessions', { token: login.token })
-  failure.value = answer.status === 200 ? undefined : answer
-  if (answer.status === 200) devices.value = answer.body['sessions'] as Device[]
+  const answer = login && (await ask('GET', '/me/sessions', { token: login.token }))
+  failure.value = answer?.status === 200 ? undefined : answer
+  if (answer && answer.status !== 200) return
+  const found = (answer?.body['sessions'] ?? []) as Device[]
+  const listed = devices.value.map((device) => found.find(({ id }) => id === device.id) ?? { ...device, ended: true })
+  devices.value = [...listed, ...found.filter(({ id }) => !devices.value.some((device) => device.id === id))]
+}
+
+/** Asks anew, without those that have ended. */
+async function listAnew(): Promise<void> {
+  devices.value = []
+  await listDevices()
 }
 
 const browserOf = (id: string): string | undefined =>
@@ -70,20 +77,20 @@ export function Devices({ end }: Ending) {
       <p class="quiet">{revocation.devicesText}</p>
       <ul>
         {devices.value.length === 0 && <li class="quiet">{revocation.noDevices}</li>}
-        {devices.value.map(({ id, createdAt, current }) => {
+        {devices.value.map(({ id, createdAt, current, ended }) => {
           const browser = browserOf(id)
           return (
-            <li key={id} data-session={id}>
+            <li key={id} data-session={ended ? 'ended' : id} class={ended ? 'ended' : ''}>
               <code>{id.slice(0, 8)}</code>
               <b>{browser === undefined ? revocation.elsewhere : revocation.browser(browser)}</b>
               <span class="quiet">
                 {revocation.device(time(createdAt))}
-                {current && ` · ${revocation.current}`}
+                {ended ? ` · ${revocation.ended}` : current && ` · ${revocation.current}`}
               </span>
               <button
                 type="button"
                 class="small"
-                disabled={isBusy}
+                disabled={isBusy || ended === true}
                 aria-label={revocation.endOf(id.slice(0, 8))}
                 onClick={() => void endOne(id)}
               >
@@ -94,7 +101,7 @@ export function Devices({ end }: Ending) {
         })}
       </ul>
       <div class="buttons">
-        <button type="button" disabled={asker === undefined} onClick={() => void listDevices()}>
+        <button type="button" disabled={asker === undefined} onClick={() => void listAnew()}>
           {revocation.list}
         </button>
         <button type="button" disabled={asker === undefined || isBusy} onClick={() => void endAll()}>

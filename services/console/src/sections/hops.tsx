@@ -71,11 +71,11 @@ export function Hops() {
       <h3>{hops.log}</h3>
       <ol class="log">
         {recent.value.length === 0 && <li class="quiet">{hops.empty}</li>}
-        {recent.value.map((hop) => (
-          <li key={hop.id}>
-            <code>
-              {hop.method} {hop.path}
-            </code>
+        {/* By their place: a new one changes what six lines say, and moves none of them. */}
+        {recent.value.map((hop, place) => (
+          <li key={place}>
+            {/* One text, for two would move when a method is longer. */}
+            <code>{`${hop.method} ${hop.path}`}</code>
             <Who answer={hop} />
             <b class={isGood(hop) ? 'good' : 'bad'}>{hop.status || '–'}</b>
             <span class="quiet">{answer.took(hop.tookMs.toFixed(0))}</span>

@@ -43,15 +43,15 @@ function Place({ store }: { store: Store }) {
       </h3>
       <p class="quiet">{storage.storesText[store]}</p>
       <div class="buttons">
-        <button type="button" aria-label={storage.keepIn(name)} onClick={() => void run(keepIn)}>
+        <button type="button" aria-label={`${storage.keep}: ${name}`} onClick={() => void run(keepIn)}>
           {storage.keep}
         </button>
-        <button type="button" aria-label={storage.askIn(name)} onClick={() => void run(askWith)}>
+        <button type="button" aria-label={`${storage.ask}: ${name}`} onClick={() => void run(askWith)}>
           {storage.ask}
         </button>
         <button
           type="button"
-          aria-label={storage.clearIn(name)}
+          aria-label={`${storage.clear}: ${name}`}
           disabled={!kept.value[store]}
           onClick={() => void run(clear)}
         >
@@ -146,7 +146,7 @@ function OtherSite() {
       </p>
       <p class="quiet">{csrf.commandText}</p>
       <div class="task" data-task="other-site">
-        <h4>{csrf.command}</h4>
+        <p class="task-name">{csrf.command}</p>
         <Line command={otherSiteCommand()} />
       </div>
     </div>

@@ -131,7 +131,7 @@ export const en = {
     sendMany: 'Send 100',
     keepSending: 'Keep sending',
     stopSending: 'Stop sending',
-    reset: 'Count anew',
+    reset: 'Reset',
     log: 'The last requests',
     empty: 'None yet. Log in, or send one.',
     withoutToken: 'Without a token the requests are to /health/live.',
@@ -191,11 +191,8 @@ export const en = {
       local: 'The page keeps it and sends it. It belongs to this origin.'
     } satisfies Record<Store, string>,
     keep: 'Log in and keep',
-    keepIn: (store: string) => `Log in and keep it here: ${store}`,
     clear: 'Log out',
-    clearIn: (store: string) => `Log out: ${store}`,
     ask: 'Ask',
-    askIn: (store: string) => `Ask: ${store}`,
     kept: 'kept',
     empty: 'empty',
     rows: {
@@ -261,7 +258,7 @@ export const en = {
       jwt: 'Signed token'
     } satisfies Record<Racer, string>,
     notes: {
-      memory: 'Only the server that was logged in at knows you.',
+      memory: 'Only the server that was logged in at knows you; the next one takes the cookie away.',
       sticky: 'The balancer keeps you there, until it dies.',
       cluster: 'Every server asks Redis, at each request.',
       jwt: 'Every server knows you from the token.'
@@ -286,7 +283,6 @@ export const en = {
     copy: 'Copy',
     copied: 'Copied',
     selected: 'Selected',
-    copyOf: (task: string) => `Copy: ${task}`,
     tasks: {
       kill: 'Kill a server',
       scale: 'Have eight',

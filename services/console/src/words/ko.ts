@@ -127,7 +127,7 @@ export const ko: Words = {
     sendMany: '100개 보내기',
     keepSending: '계속 보내기',
     stopSending: '그만 보내기',
-    reset: '다시 세기',
+    reset: '초기화',
     log: '최근 요청',
     empty: '아직 없습니다. 로그인하거나 하나 보내 보세요.',
     withoutToken: '토큰이 없으면 /health/live로 보냅니다.',
@@ -183,11 +183,8 @@ export const ko: Words = {
       local: '페이지가 보관하고 보냅니다. 이 출처(origin)에 속합니다.'
     },
     keep: '로그인해서 보관',
-    keepIn: (store) => `로그인해서 여기에 보관: ${store}`,
     clear: '로그아웃',
-    clearIn: (store) => `로그아웃: ${store}`,
     ask: '묻기',
-    askIn: (store) => `묻기: ${store}`,
     kept: '보관 중',
     empty: '비어 있음',
     rows: {
@@ -253,7 +250,7 @@ export const ko: Words = {
       jwt: '서명된 토큰'
     },
     notes: {
-      memory: '로그인한 그 서버만 당신을 압니다.',
+      memory: '로그인한 그 서버만 당신을 압니다. 다음 서버는 쿠키를 지워 버립니다.',
       sticky: '그 서버가 죽을 때까지 밸런서가 붙잡아 둡니다.',
       cluster: '모든 서버가 요청마다 Redis에 묻습니다.',
       jwt: '모든 서버가 토큰만 보고 당신을 압니다.'
@@ -277,7 +274,6 @@ export const ko: Words = {
     copy: '복사',
     copied: '복사됨',
     selected: '선택됨',
-    copyOf: (task) => `복사: ${task}`,
     tasks: {
       kill: '서버 하나 죽이기',
       scale: '여덟 개로 늘리기',
