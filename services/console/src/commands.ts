@@ -1,6 +1,6 @@
 import type { Started } from './started.js'
 
-export type Task = 'kill' | 'scale' | 'roll' | 'compare' | 'kill-memory'
+export type Task = 'kill' | 'revive' | 'scale' | 'roll' | 'compare' | 'kill-memory' | 'revive-memory'
 
 /** The port that this page came from, where it is not the one that everything takes by default. */
 const port = location.port === '8080' || location.port === '' ? undefined : location.port
@@ -12,6 +12,11 @@ function withCompose(task: Task): string {
       return 'docker kill $(docker compose ps -q api | head -n 1)'
     case 'kill-memory':
       return 'docker kill $(docker compose ps -q sessions-memory | head -n 1)'
+    // Whom `docker kill` has ended Docker does not start again by itself.
+    case 'revive':
+      return `${compose} up -d`
+    case 'revive-memory':
+      return `${compose} --profile compare up -d`
     case 'scale':
       return `${compose} up -d --scale api=8`
     case 'roll':
@@ -24,13 +29,17 @@ function withCompose(task: Task): string {
 /** The oldest of the launcher's children of that kind: whoever is killed is started again, and is the youngest then. */
 const killOldest = (pid: number | string, pattern: string): string => `pkill -KILL -o -P ${pid} -f ${pattern}`
 
-function withNpm(task: Task, pid: number | string): string {
+/** @returns undefined where there is nothing to do: the launcher starts whoever was killed again */
+function withNpm(task: Task, pid: number | string): string | undefined {
   const onPort = port === undefined ? '' : ` --port ${port}`
   switch (task) {
     case 'kill':
       return killOldest(pid, 'api/dist')
     case 'kill-memory':
       return killOldest(pid, 'sessions/dist')
+    case 'revive':
+    case 'revive-memory':
+      return undefined
     case 'scale':
       return `npm start -- --replicas 8${onPort}`
     case 'roll':
@@ -40,9 +49,16 @@ function withNpm(task: Task, pid: number | string): string {
   }
 }
 
-/** What to type for it: one line, or where nobody says how the cluster was started one for each way. */
+/** What to type for it: one line or none, or where nobody says how the cluster was started one for each way. */
 export function commandsFor(task: Task, started: Started | undefined): readonly string[] {
-  if (started?.with === 'npm start') return [withNpm(task, started.pid)]
-  if (started?.with === 'docker compose') return [withCompose(task)]
-  return [withCompose(task), withNpm(task, '<pid>')]
+  const compose = started?.with === 'npm start' ? undefined : withCompose(task)
+  const npm =
+    started?.with === 'docker compose'
+      ? undefined
+      : withNpm(task, started?.with === 'npm start' ? started.pid : '<pid>')
+  return [compose, npm].filter((command) => command !== undefined)
 }
+
+/** Whether the cluster has to be stopped before: `npm start` is told at its start. */
+export const needsRestart = (task: Task, started: Started | undefined): boolean =>
+  started?.with !== 'docker compose' && (task === 'scale' || task === 'compare')

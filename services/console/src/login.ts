@@ -56,12 +56,14 @@ function loginFrom({ body }: Answer): Login | undefined {
   }
 }
 
-const credentials = (): { username: string; password: string } => ({
+/** What stands in the form. */
+export const credentials = (): { username: string; password: string } => ({
   username: username.value.trim(),
   password: password.value
 })
 
-export const signUp = (): Promise<Answer> => ask('POST', '/users', { body: credentials() })
+/** @param quiet where it is not what the visitor asked for */
+export const signUp = (quiet = false): Promise<Answer> => ask('POST', '/users', { body: credentials(), quiet })
 
 export async function logIn(browser: BrowserName): Promise<Answer> {
   const answer = await ask('POST', '/auth/login', { body: { ...credentials(), expires_in: lifetime.value } })
@@ -93,6 +95,8 @@ export async function refresh(browser: BrowserName): Promise<Answer> {
   return answer
 }
 
+export const logOut = (token: string): Promise<Answer> => ask('POST', '/auth/logout', { token })
+
 export const whoami = (token: string): Promise<Answer> => ask('GET', '/whoami', { token })
 
 /** These sessions have ended: their tokens stay to be looked at, and are good for nothing. */
@@ -101,3 +105,6 @@ export function markEnded(isEnded: (login: Login) => boolean): void {
     if (login.value && isEnded(login.value)) login.value = { ...login.value, ended: true }
   }
 }
+
+/** Of the number of a session or a token, as much as tells it from the others. */
+export const shortId = (id: string): string => id.slice(0, 8)

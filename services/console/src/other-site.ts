@@ -1,5 +1,5 @@
 import script from './foreign-page.js?url'
-import { password, username } from './login.js'
+import { credentials } from './login.js'
 
 /** How long a frame may take to do its request, in milliseconds. */
 const GIVE_UP_MS = 5_000
@@ -39,7 +39,7 @@ const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''
  * cannot say that it is another.
  */
 export function otherSiteCommand(): string {
-  const login = JSON.stringify({ username: username.value.trim(), password: password.value, transport: 'cookie' })
+  const login = JSON.stringify({ ...credentials(), transport: 'cookie' })
   const { origin } = location
   return (
     `jar=$(mktemp); curl -s -c $jar ${origin}/auth/login --json ${quote(login)} && ` +

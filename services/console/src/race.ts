@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals'
 import { ask, type Answer } from './ask.js'
-import { password, signUp, username } from './login.js'
+import { credentials, signUp } from './login.js'
 
 export const RACERS = ['memory', 'sticky', 'cluster', 'jwt'] as const
 export type Racer = (typeof RACERS)[number]
@@ -48,8 +48,7 @@ const laneOf = (name: Racer): Lane => lanes[name].value ?? EMPTY
 const change = (name: Racer, changed: Partial<Lane>): void => void (lanes[name].value = { ...laneOf(name), ...changed })
 
 async function enter(name: Racer): Promise<Answer> {
-  const body = { username: username.value.trim(), password: password.value }
-  const login = await ask('POST', `/lanes/${name}/auth/login`, { body, cookies: true, quiet: true })
+  const login = await ask('POST', `/lanes/${name}/auth/login`, { body: credentials(), cookies: true, quiet: true })
   const { access_token: token } = login.body
   change(name, { login, token: typeof token === 'string' ? token : undefined })
   return login
@@ -106,7 +105,7 @@ let stopRace = (): void => undefined
 export async function start(): Promise<void> {
   missing.value = false
   for (const name of RACERS) lanes[name].value = EMPTY
-  await signUp()
+  await signUp(true)
   const [first, ...others] = RACERS
   missing.value = (await enter(first)).status === 502
   if (missing.value) return

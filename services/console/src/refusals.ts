@@ -28,7 +28,8 @@ const BEFORE_MS = 160
 const AFTER_MS = 250
 /** By then whoever has not answered will not. */
 const GIVE_UP_MS = 3_000
-const LANES = 3
+/** How many of its requests are under way at a time. */
+const AT_A_TIME = 3
 const PAUSE_MS = 12
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -69,7 +70,7 @@ export async function watchRefusals(token: string, end: () => Promise<Answer>): 
       await sleep(PAUSE_MS)
     }
   }
-  const asking = Array.from({ length: LANES }, keepAsking)
+  const asking = Array.from({ length: AT_A_TIME }, keepAsking)
   await sleep(BEFORE_MS)
   // By what has really passed: a timer is late where there is much to do.
   const shift = performance.now() - startedAt

@@ -17,8 +17,9 @@ export const foundAtLoad = signal<Readonly<Record<Store, Answer | undefined>>>({
   local: undefined
 })
 
-const tokenIn = (store: Store): string | undefined =>
-  (store === 'session' ? sessionStorage : localStorage).getItem(KEY) ?? undefined
+const storageOf = (store: Store): Storage => (store === 'session' ? sessionStorage : localStorage)
+
+const tokenIn = (store: Store): string | undefined => storageOf(store).getItem(KEY) ?? undefined
 
 const isKept = (store: Store): boolean =>
   store === 'cookie' ? localStorage.getItem(COOKIE_NOTE) !== null : tokenIn(store) !== undefined
@@ -42,7 +43,7 @@ export async function keepIn(store: Store): Promise<Answer> {
   const answer = store === 'cookie' ? await logInWithCookie() : await logInForStore()
   if (answer.status !== 200) return answer
   if (store === 'cookie') localStorage.setItem(COOKIE_NOTE, 'yes')
-  else (store === 'session' ? sessionStorage : localStorage).setItem(KEY, String(answer.body['access_token']))
+  else storageOf(store).setItem(KEY, String(answer.body['access_token']))
   lookAgain()
   return answer
 }
@@ -54,7 +55,7 @@ export async function clear(store: Store): Promise<Answer> {
   // Where it could not be ended it is kept, for another try.
   if (answer.status === 200 || answer.status === 401) {
     if (store === 'cookie') localStorage.removeItem(COOKIE_NOTE)
-    else (store === 'session' ? sessionStorage : localStorage).removeItem(KEY)
+    else storageOf(store).removeItem(KEY)
   }
   lookAgain()
   return answer

@@ -79,7 +79,7 @@ t.test('the anatomy of a token', { skip }, async (t) => {
   t.test('a thief is taken for its owner', async (t) => {
     await page.locator('.thief button').click()
     await page.locator('.thief .outcome').waitFor()
-    t.match(await page.locator('.thief .said').textContent(), /200 accepted api-\d takes the thief for you/)
+    t.match(await page.locator('.thief .said').textContent(), /^api-\d 200 accepted It takes the thief for you/)
   })
 
   t.test('a new token: another number, the same session', async (t) => {

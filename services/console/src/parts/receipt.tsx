@@ -1,4 +1,5 @@
 import type { Answer } from '../ask.js'
+import { shortId } from '../login.js'
 import { words } from '../words/words.js'
 import { Outcome } from './outcome.js'
 import { ReplicaName } from './replica-name.js'
@@ -34,7 +35,7 @@ export function Receipt({ answer }: { answer: Answer | undefined }) {
       <dd>
         {revoked.map(({ kind, id }) => (
           <span key={id}>
-            {revocation.kinds[kind]} <code>{id.slice(0, 8)}</code>
+            {revocation.kinds[kind]} <code>{shortId(id)}</code>
           </span>
         ))}
       </dd>

@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals'
 import { ask, type Answer } from '../ask.js'
-import { logins, type Login } from '../login.js'
+import { logins, shortId, type Login } from '../login.js'
 import { Outcome } from '../parts/outcome.js'
 import { watch } from '../refusals.js'
 import { language, words } from '../words/words.js'
@@ -42,7 +42,7 @@ const browserOf = (id: string): string | undefined =>
   Object.entries(logins).find(([, { value }]) => value?.sid === id)?.[0]
 
 interface Ending {
-  end: (watched: Login, send: () => Promise<Answer>, isEnded: (login: Login) => boolean) => Promise<void>
+  end: (watched: Login, send: () => Promise<Answer>, isEnded: (login: Login) => boolean) => Promise<Answer>
 }
 
 /** The logins of this user, wherever they are, and how to end them from here. */
@@ -59,12 +59,12 @@ export function Devices({ end }: Ending) {
     const isEnded = ({ sid }: Login): boolean => sid === id
     const held = Object.values(logins).find(({ value }) => value?.sid === id)?.value
     // Where the page has no token of that session there is nothing to watch.
-    if (held) return end(held, send, isEnded)
+    if (held) return void (await end(held, send, isEnded))
     const answer = await send()
     failure.value = answer.status === 200 ? undefined : answer
     await listDevices()
   }
-  const endAll = (): Promise<void> =>
+  const endAll = (): Promise<Answer> =>
     end(
       asker!,
       () => ask('DELETE', '/me/sessions', { token: asker!.token }),
@@ -81,7 +81,7 @@ export function Devices({ end }: Ending) {
           const browser = browserOf(id)
           return (
             <li key={id} data-session={ended ? 'ended' : id} class={ended ? 'ended' : ''}>
-              <code>{id.slice(0, 8)}</code>
+              <code>{shortId(id)}</code>
               <b>{browser === undefined ? revocation.elsewhere : revocation.browser(browser)}</b>
               <span class="quiet">
                 {revocation.device(time(createdAt))}
@@ -91,7 +91,7 @@ export function Devices({ end }: Ending) {
                 type="button"
                 class="small"
                 disabled={isBusy || ended === true}
-                aria-label={revocation.endOf(id.slice(0, 8))}
+                aria-label={revocation.endOf(shortId(id))}
                 onClick={() => void endOne(id)}
               >
                 {revocation.end}

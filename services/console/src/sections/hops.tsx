@@ -86,6 +86,7 @@ export function Hops() {
         <h3>{hops.commands}</h3>
         <p class="quiet">{started.value === undefined ? commands.unknown : hops.commandsText}</p>
         <Command task="kill" />
+        <Command task="revive" />
         <Command task="roll" />
         <Command task="scale" />
       </div>

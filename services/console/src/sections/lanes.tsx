@@ -1,7 +1,6 @@
 import { Command } from '../parts/command.js'
 import { LaneChart } from '../parts/lane-chart.js'
 import { lanes, missing, RACERS, racing, start, stop } from '../race.js'
-import { started } from '../started.js'
 import { words } from '../words/words.js'
 
 /** The same login in four ways, under the same requests. */
@@ -22,12 +21,22 @@ export function Lanes() {
           <span class="accepted">{table.accepted}</span>
           <span class="refused">{table.refused}</span>
           <span class="quiet">{table.perSecond}</span>
+          <span class="gone">{table.mark}</span>
         </p>
       </div>
-      <div class="turn-on" role="status">
-        {missing.value && <p>{started.value?.with === 'docker compose' ? table.missingCompose : table.missing}</p>}
+      <p class="turn-on" role="status">
+        {missing.value ? table.missing : table.kill}
+      </p>
+      <div class="commands">
+        {missing.value ? (
+          <Command task="compare" />
+        ) : (
+          <>
+            <Command task="kill-memory" />
+            <Command task="revive-memory" />
+          </>
+        )}
       </div>
-      {missing.value ? <Command task="compare" /> : <Command task="kill-memory" />}
       <div class="card lanes">
         {RACERS.map((name) => (
           <LaneChart key={name} name={name} />

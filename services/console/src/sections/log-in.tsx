@@ -1,10 +1,18 @@
 import { useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
-import { current, lifetime, logIn, markEnded, password, refresh, signUpAndLogIn, username } from '../login.js'
-import { ask } from '../ask.js'
-import { isGood, Outcome } from '../parts/outcome.js'
-import { Who } from '../parts/who.js'
-import { shortName } from '../replicas.js'
+import {
+  current,
+  lifetime,
+  logIn,
+  logOut,
+  markEnded,
+  password,
+  refresh,
+  signUpAndLogIn,
+  username,
+  type Login
+} from '../login.js'
+import { Said } from '../parts/said.js'
 import { words } from '../words/words.js'
 
 const LIFETIMES = [15, 60, 900] as const
@@ -14,16 +22,16 @@ export function LogIn() {
   const answer = useSignal<Answer | undefined>(undefined)
   const busy = useSignal(false)
   const { login } = words.value
-  const token = current.value
+  const held = current.value
 
   const run = async (action: () => Promise<Answer>): Promise<void> => {
     busy.value = true
     answer.value = await action()
     busy.value = false
   }
-  const logOut = async (): Promise<Answer> => {
-    const answer = await ask('POST', '/auth/logout', { token: token?.token ?? '' })
-    if (answer.status === 200) markEnded(({ sid }) => sid === token?.sid)
+  const leave = async ({ token, sid }: Login): Promise<Answer> => {
+    const answer = await logOut(token)
+    if (answer.status === 200) markEnded((other) => other.sid === sid)
     return answer
   }
 
@@ -79,27 +87,16 @@ export function LogIn() {
         <button type="button" disabled={busy.value} onClick={() => void run(() => logIn('A'))}>
           {login.logIn}
         </button>
-        <button type="button" disabled={busy.value || token === undefined} onClick={() => void run(() => refresh('A'))}>
+        <button type="button" disabled={busy.value || held === undefined} onClick={() => void run(() => refresh('A'))}>
           {login.refresh}
         </button>
-        <button type="button" disabled={busy.value || !token || token.ended} onClick={() => void run(logOut)}>
+        <button type="button" disabled={busy.value || !held || held.ended} onClick={() => void run(() => leave(held!))}>
           {login.logOut}
         </button>
       </div>
-      <p class="said" role="status">
-        {answer.value === undefined ? (
-          <span class="quiet">{login.nothing}</span>
-        ) : (
-          <>
-            <Who answer={answer.value} />{' '}
-            {isGood(answer.value) && token && !token.ended ? (
-              login.loggedIn(shortName(token.issuer))
-            ) : (
-              <Outcome answer={answer.value} />
-            )}
-          </>
-        )}
-      </p>
+      <Said answer={answer.value} empty={login.nothing}>
+        {answer.value?.status === 200 && <span class="quiet">: {held?.ended ? login.loggedOut : login.loggedIn}</span>}
+      </Said>
       <p class="note">{login.note}</p>
     </form>
   )

@@ -1,11 +1,10 @@
 import { useSignal } from '@preact/signals'
-import { ask, type Answer } from '../ask.js'
-import { logIn, logins, markEnded, whoami, type BrowserName, type Login } from '../login.js'
+import type { Answer } from '../ask.js'
+import { logIn, logins, logOut, markEnded, shortId, whoami, type BrowserName, type Login } from '../login.js'
 import { ExpiresIn } from '../parts/expires-in.js'
-import { Outcome } from '../parts/outcome.js'
 import { RefusalChart } from '../parts/refusal-chart.js'
 import { Receipt } from '../parts/receipt.js'
-import { Who } from '../parts/who.js'
+import { Said } from '../parts/said.js'
 import { watch, watchRefusals } from '../refusals.js'
 import { words } from '../words/words.js'
 import { Devices, listDevices } from './devices.js'
@@ -17,19 +16,18 @@ export async function end(
   watched: Login,
   send: () => Promise<Answer>,
   isEnded: (login: Login) => boolean
-): Promise<void> {
+): Promise<Answer> {
   const answer = await watchRefusals(watched.token, send)
-  if (answer.status !== 200) return
+  if (answer.status !== 200) return answer
   markEnded(isEnded)
   await listDevices()
+  return answer
 }
-
-const short = (id: string): string => id.slice(0, 8)
 
 /** One of two logins of the same user. */
 function Browser({ name }: { name: BrowserName }) {
   const answer = useSignal<Answer | undefined>(undefined)
-  const { revocation, answer: said } = words.value
+  const { revocation } = words.value
   const login = logins[name].value
   const isBusy = watch.value !== undefined && !watch.value.done
 
@@ -42,12 +40,10 @@ function Browser({ name }: { name: BrowserName }) {
   const askWho = async (): Promise<void> => {
     answer.value = await whoami(login?.token ?? '')
   }
-  const logOut = (): Promise<void> =>
-    end(
-      login!,
-      () => ask('POST', '/auth/logout', { token: login!.token }),
-      ({ sid }) => sid === login!.sid
-    )
+  const leave = async (login: Login): Promise<void> => {
+    const isThis = ({ sid }: Login): boolean => sid === login.sid
+    answer.value = await end(login, () => logOut(login.token), isThis)
+  }
 
   return (
     <article class="card browser" data-browser={name} aria-label={revocation.browser(name)}>
@@ -62,7 +58,7 @@ function Browser({ name }: { name: BrowserName }) {
           <span class="quiet">–</span>
         ) : (
           <>
-            {revocation.session} <code>{short(login.sid)}</code>
+            {revocation.session} <code>{shortId(login.sid)}</code>
             {!login.ended && <ExpiresIn login={login} />}
           </>
         )}
@@ -83,20 +79,12 @@ function Browser({ name }: { name: BrowserName }) {
           type="button"
           aria-label={label(revocation.logOut)}
           disabled={isBusy || !login || login.ended}
-          onClick={() => void logOut()}
+          onClick={() => void leave(login!)}
         >
           {revocation.logOut}
         </button>
       </div>
-      <p class="said" role="status">
-        {answer.value === undefined ? (
-          <span class="quiet">{said.notYet}</span>
-        ) : (
-          <>
-            <Who answer={answer.value} /> <Outcome answer={answer.value} />
-          </>
-        )}
-      </p>
+      <Said answer={answer.value} named />
     </article>
   )
 }

@@ -1,8 +1,8 @@
 import { signal, useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
 import { Line } from '../parts/command.js'
-import { Outcome } from '../parts/outcome.js'
-import { Who } from '../parts/who.js'
+import { Said } from '../parts/said.js'
+import { otherSiteCommand, playOtherSite } from '../other-site.js'
 import { shortName } from '../replicas.js'
 import {
   askWith,
@@ -17,7 +17,6 @@ import {
   type Loot,
   type Store
 } from '../stores.js'
-import { otherSiteCommand, playOtherSite } from '../other-site.js'
 import { words } from '../words/words.js'
 
 const ROWS = ['reload', 'tab', 'restart', 'script', 'site'] as const
@@ -26,7 +25,7 @@ const answers = signal<Partial<Record<Store, Answer>>>({})
 
 /** One of the three places, what is in it, and what is known of it. */
 function Place({ store }: { store: Store }) {
-  const { storage, answer: said } = words.value
+  const { storage } = words.value
   const name = storage.stores[store]
   const answer = answers.value[store]
   const found = foundAtLoad.value[store]
@@ -42,6 +41,16 @@ function Place({ store }: { store: Store }) {
         </span>
       </h3>
       <p class="quiet">{storage.storesText[store]}</p>
+      <p class="found">
+        <span class="quiet">{storage.rows.load}</span>
+        <b>
+          {found === undefined
+            ? storage.foundNothing
+            : found.status === 200
+              ? storage.found(shortName(found.servedBy ?? ''))
+              : storage.foundStale(found.code ?? String(found.status))}
+        </b>
+      </p>
       <div class="buttons">
         <button type="button" aria-label={`${storage.keep}: ${name}`} onClick={() => void run(keepIn)}>
           {storage.keep}
@@ -58,26 +67,9 @@ function Place({ store }: { store: Store }) {
           {storage.clear}
         </button>
       </div>
-      <p class="said" role="status">
-        {answer === undefined ? (
-          <span class="quiet">{said.notYet}</span>
-        ) : (
-          <>
-            <Who answer={answer} /> <Outcome answer={answer} />
-            {store === 'cookie' && kept.value.cookie && answer.code === 'TOKEN_MISSING' && ` ${storage.notKept}`}
-          </>
-        )}
-      </p>
-      <p class="found">
-        <span class="quiet">{storage.rows.load}</span>
-        <b>
-          {found === undefined
-            ? storage.foundNothing
-            : found.status === 200
-              ? storage.found(shortName(found.servedBy ?? ''))
-              : storage.foundStale(found.code ?? String(found.status))}
-        </b>
-      </p>
+      <Said answer={answer} named>
+        {store === 'cookie' && kept.value.cookie && answer?.code === 'TOKEN_MISSING' && ` ${storage.notKept}`}
+      </Said>
     </article>
   )
 }

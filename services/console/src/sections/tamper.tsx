@@ -1,8 +1,7 @@
 import { signal } from '@preact/signals'
 import type { Answer } from '../ask.js'
 import { current, whoami } from '../login.js'
-import { Outcome } from '../parts/outcome.js'
-import { Who } from '../parts/who.js'
+import { Said } from '../parts/said.js'
 import { changeLetter, PARTS, partsOf, type Change, type Part } from '../token.js'
 import { words } from '../words/words.js'
 
@@ -16,7 +15,7 @@ export const lastChange = signal<(Change & { from: string }) | undefined>(undefi
 
 /** The same token with a letter changed in each of its parts: who refuses it, and why. */
 export function Tamper() {
-  const { anatomy, answer: said } = words.value
+  const { anatomy } = words.value
   const { tamper } = anatomy
   const login = current.value
 
@@ -51,16 +50,7 @@ export function Tamper() {
               >
                 {name}
               </button>
-              <div aria-live="polite">
-                {sent === undefined ? (
-                  <span class="quiet">{said.notYet}</span>
-                ) : (
-                  <>
-                    <Who answer={sent.answer} /> <Outcome answer={sent.answer} />
-                    <span class="quiet letter">{letter(sent)}</span>
-                  </>
-                )}
-              </div>
+              <Said answer={sent?.answer}>{sent && <span class="quiet letter">{letter(sent)}</span>}</Said>
             </li>
           )
         })}

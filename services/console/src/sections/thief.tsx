@@ -1,21 +1,17 @@
 import { useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
 import { current, whoami } from '../login.js'
-import { Outcome } from '../parts/outcome.js'
-import { shortName } from '../replicas.js'
+import { Said } from '../parts/said.js'
 import { words } from '../words/words.js'
 
 /** What whoever steals a token knows, and can do. */
 export function Thief() {
   const answer = useSignal<Answer | undefined>(undefined)
-  const { anatomy, answer: said } = words.value
-  const { thief } = anatomy
+  const { thief } = words.value.anatomy
   const login = current.value
   const steal = async (): Promise<void> => {
     answer.value = await whoami(login?.token ?? '')
   }
-  const { servedBy } = answer.value ?? {}
-  const who = servedBy === undefined ? said.balancer : shortName(servedBy)
   return (
     <div class="thief card">
       <h3>{thief.heading}</h3>
@@ -31,15 +27,7 @@ export function Thief() {
         </button>
         <span class="quiet">{thief.text}</span>
       </div>
-      <p class="said" role="status">
-        {answer.value === undefined ? (
-          <span class="quiet">{said.notYet}</span>
-        ) : (
-          <>
-            <Outcome answer={answer.value} /> {answer.value.status === 200 ? thief.accepted(who) : thief.refused(who)}
-          </>
-        )}
-      </p>
+      <Said answer={answer.value}> {answer.value?.status === 200 ? thief.accepted : thief.refused}</Said>
     </div>
   )
 }

@@ -39,7 +39,8 @@ export const en = {
     logOut: 'Log out',
     note: 'The users here are there to be thrown away. The token is kept in the memory of this page alone: reload it, and you are logged out.',
     nothing: 'Nobody has logged in yet.',
-    loggedIn: (issuer: string) => `Logged in. ${issuer} signed the token.`
+    loggedIn: 'it signed the token, and every other server believes it.',
+    loggedOut: 'every server refuses the token now.'
   },
   answer: {
     nobody: 'nobody answered',
@@ -92,9 +93,6 @@ export const en = {
       asIs: 'As it is',
       send: 'Send',
       change: 'Change a letter and send',
-      part: 'What is sent',
-      who: 'Who answered',
-      answer: 'Answer',
       letter: (from: string, to: string, at: number) => `letter ${at}: ${from} became ${to}`
     },
     thief: {
@@ -107,8 +105,8 @@ export const en = {
       tellsNot: 'It does not tell a name, an address or a password, for none is in it.',
       button: 'Use it as a thief',
       text: 'Sends the token and nothing else, no cookie and no password.',
-      accepted: (who: string) => `${who} takes the thief for you. So tokens live for minutes, and can be taken back.`,
-      refused: (who: string) => `${who} refused it.`
+      accepted: 'It takes the thief for you. So tokens live for minutes, and can be taken back.',
+      refused: 'The thief is too late.'
     }
   },
   hops: {
@@ -126,7 +124,6 @@ export const en = {
     issued: 'issued it',
     verified: 'checked it',
     silent: (seconds: number) => `silent for ${seconds} s`,
-    answers: (count: number, share: number) => `${count} answers, ${share} %`,
     send: 'Send 1',
     sendMany: 'Send 100',
     keepSending: 'Keep sending',
@@ -134,9 +131,8 @@ export const en = {
     reset: 'Reset',
     log: 'The last requests',
     empty: 'None yet. Log in, or send one.',
-    withoutToken: 'Without a token the requests are to /health/live.',
     commands: 'What a page cannot do',
-    commandsText: 'Type one of these, and watch servers go and come while requests are sent.'
+    commandsText: 'Press “Keep sending”, type one of these, and watch servers go and come while nothing fails.'
   },
   revocation: {
     heading: 'Taking a token back',
@@ -265,18 +261,17 @@ export const en = {
     } satisfies Record<Racer, string>,
     start: 'Start the race',
     stop: 'Stop the race',
-    missing: 'These lanes have no servers: nobody has turned the comparison on. Stop the cluster, and start it with',
-    missingCompose: 'These lanes have no servers: nobody has turned the comparison on. Turn it on with',
-    kill: 'Kill a server that keeps sessions in its memory',
+    missing: 'These lanes have no servers: nobody has turned the comparison on.',
+    kill: 'While they race, kill a server that keeps sessions in its memory.',
     accepted: 'accepted',
     refused: 'refused',
     perSecond: 'a second',
+    mark: 'a server has gone',
     gone: (server: string) => `${server} has gone`,
     back: (server: string) => `${server} is back`,
     chart: (name: string, accepted: number, refused: number) =>
       `${name}: ${accepted} accepted and ${refused} refused in the last second`,
     notLoggedIn: (code: string) => `login refused: ${code}`,
-    again: 'Start again',
     events: 'No server has gone yet.'
   },
   commands: {
@@ -285,11 +280,14 @@ export const en = {
     selected: 'Selected',
     tasks: {
       kill: 'Kill a server',
+      revive: 'Bring it back',
       scale: 'Have eight',
       roll: 'Replace them all, one by one',
       compare: 'Turn the comparison on',
-      'kill-memory': 'Kill one'
+      'kill-memory': 'Kill one',
+      'revive-memory': 'Bring it back'
     } satisfies Record<Task, string>,
+    restart: 'Stop the cluster with Ctrl+C first.',
     unknown: 'Docker first, npm start second: the balancer does not say how it was started.'
   },
   troubles: {

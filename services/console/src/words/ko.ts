@@ -35,7 +35,8 @@ export const ko: Words = {
     logOut: '로그아웃',
     note: '여기의 사용자는 한 번 쓰고 버려도 됩니다. 토큰은 이 페이지의 메모리에만 있으므로, 새로 고치면 로그아웃됩니다.',
     nothing: '아직 아무도 로그인하지 않았습니다.',
-    loggedIn: (issuer) => `로그인했습니다. 토큰에 서명한 서버: ${issuer}`
+    loggedIn: '이 서버가 토큰에 서명했고, 다른 서버도 모두 믿습니다.',
+    loggedOut: '이제 어느 서버도 이 토큰을 받지 않습니다.'
   },
   answer: {
     nobody: '응답 없음',
@@ -88,9 +89,6 @@ export const ko: Words = {
       asIs: '그대로',
       send: '보내기',
       change: '한 글자 바꾸어 보내기',
-      part: '보낸 것',
-      who: '응답한 서버',
-      answer: '응답',
       letter: (from, to, at) => `${at}번째 글자: ${from} → ${to}`
     },
     thief: {
@@ -103,8 +101,8 @@ export const ko: Words = {
       tellsNot: '이름, 주소, 비밀번호는 알 수 없습니다. 토큰에 없기 때문입니다.',
       button: '도둑처럼 써 보기',
       text: '쿠키도 비밀번호도 없이 토큰만 보냅니다.',
-      accepted: (who) => `${who}: 도둑을 당신으로 알았습니다. 그래서 토큰의 수명은 몇 분이고, 폐기할 수 있어야 합니다.`,
-      refused: (who) => `${who}: 거부했습니다.`
+      accepted: '도둑을 당신으로 알았습니다. 그래서 토큰의 수명은 몇 분이고, 폐기할 수 있어야 합니다.',
+      refused: '도둑이 한발 늦었습니다.'
     }
   },
   hops: {
@@ -122,7 +120,6 @@ export const ko: Words = {
     issued: '발급',
     verified: '확인',
     silent: (seconds) => `${seconds}초째 조용함`,
-    answers: (count, share) => `응답 ${count}개, ${share} %`,
     send: '1개 보내기',
     sendMany: '100개 보내기',
     keepSending: '계속 보내기',
@@ -130,9 +127,8 @@ export const ko: Words = {
     reset: '초기화',
     log: '최근 요청',
     empty: '아직 없습니다. 로그인하거나 하나 보내 보세요.',
-    withoutToken: '토큰이 없으면 /health/live로 보냅니다.',
     commands: '페이지가 할 수 없는 일',
-    commandsText: '아래 명령을 입력하고, 요청이 오가는 동안 서버가 사라지고 나타나는 모습을 보세요.'
+    commandsText: '‘계속 보내기’를 누르고 아래 명령을 입력해 보세요. 서버가 사라지고 나타나도 실패하는 요청은 없습니다.'
   },
   revocation: {
     heading: '토큰 폐기',
@@ -257,17 +253,16 @@ export const ko: Words = {
     },
     start: '경주 시작',
     stop: '경주 멈춤',
-    missing: '이 방식들에는 서버가 없습니다. 비교가 켜져 있지 않습니다. 클러스터를 멈추고 다음 명령으로 시작하세요.',
-    missingCompose: '이 방식들에는 서버가 없습니다. 비교가 켜져 있지 않습니다. 다음 명령으로 켜세요.',
-    kill: '메모리에 세션을 두는 서버 하나 죽이기',
+    missing: '이 방식들에는 서버가 없습니다. 비교가 켜져 있지 않습니다.',
+    kill: '경주하는 동안, 메모리에 세션을 두는 서버 하나를 죽여 보세요.',
     accepted: '허용',
     refused: '거부',
     perSecond: '초당',
+    mark: '서버가 사라짐',
     gone: (server) => `${server} 사라짐`,
     back: (server) => `${server} 돌아옴`,
     chart: (name, accepted, refused) => `${name}: 지난 1초 동안 허용 ${accepted}, 거부 ${refused}`,
     notLoggedIn: (code) => `로그인 거부: ${code}`,
-    again: '다시 시작',
     events: '아직 사라진 서버가 없습니다.'
   },
   commands: {
@@ -276,11 +271,14 @@ export const ko: Words = {
     selected: '선택됨',
     tasks: {
       kill: '서버 하나 죽이기',
+      revive: '되살리기',
       scale: '여덟 개로 늘리기',
       roll: '하나씩 모두 교체하기',
       compare: '비교 켜기',
-      'kill-memory': '하나 죽이기'
+      'kill-memory': '하나 죽이기',
+      'revive-memory': '되살리기'
     },
+    restart: '먼저 Ctrl+C로 클러스터를 멈추세요.',
     unknown: '첫째는 Docker, 둘째는 npm start용입니다. 밸런서가 어떻게 시작되었는지 알려 주지 않습니다.'
   },
   troubles: {
