@@ -59,6 +59,9 @@ export function commandsFor(task: Task, started: Started | undefined): readonly 
   return [compose, npm].filter((command) => command !== undefined)
 }
 
-/** Whether the cluster has to be stopped before: `npm start` is told at its start. */
-export const needsRestart = (task: Task, started: Started | undefined): boolean =>
-  started?.with !== 'docker compose' && (task === 'scale' || task === 'compare')
+/** What should be known before: `npm start` is told at its start, and has whoever was killed back at once. */
+export function noteOf(task: Task, started: Started | undefined): 'stopFirst' | 'isBack' | undefined {
+  if (started?.with === 'docker compose') return undefined
+  if (task === 'scale' || task === 'compare') return 'stopFirst'
+  return task === 'kill' || task === 'kill-memory' ? 'isBack' : undefined
+}

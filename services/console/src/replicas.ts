@@ -7,8 +7,6 @@ export interface Replica {
   colour: number
   /** When it last answered anything, by `performance.now()`. */
   seenAt: number
-  /** How many answers there had been by then, its own among them. */
-  seenAfter: number
 }
 
 /** How many colours there are in style/colours.css; a ninth replica has the first one's. */
@@ -35,12 +33,9 @@ export function colourOfReplica(name: string): number | undefined {
   return colours.get(name)
 }
 
-/** How many answers there have been, whoever gave them. */
-let answers = 0
-
 /** Somebody of that name has answered just now. */
 export function noteSeen(name: string): void {
-  const seen = { name, colour: colourOf(name), seenAt: performance.now(), seenAfter: ++answers }
+  const seen = { name, colour: colourOf(name), seenAt: performance.now() }
   const others = known.peek().filter((replica) => replica.name !== name)
   known.value = [...others, seen].sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
 }
@@ -48,18 +43,10 @@ export function noteSeen(name: string): void {
 /** Those who have answered lately, by name. */
 export const replicas = computed(() => known.value.filter(({ seenAt }) => now.value - seenAt < FORGET_MS))
 
-/** A busy one may be late by so much, in milliseconds. */
-const LATE_MS = 1_000
+/** The page asks for everybody once a second (heartbeat.ts). Who has missed two turns is silent. In milliseconds. */
+const SILENT_MS = 2_500
 
-/**
- * Whether it has missed its turns. The balancer takes everybody in turn, so of n replicas each gives one answer of n: one that
- * has given none of the last 3 n is silent. Where nothing else is sent the page asks once a second, and n seconds must do.
- */
-export function isSilent({ seenAt, seenAfter }: Replica): boolean {
-  const count = known.value.length
-  const silentMs = now.value - seenAt
-  return silentMs > 2500 + 1000 * count || (silentMs > LATE_MS && answers - seenAfter > 3 * count)
-}
+export const isSilent = ({ seenAt }: Replica): boolean => now.value - seenAt > SILENT_MS
 
 /** Those from whom an answer is to be expected. */
 export const present = computed(() => replicas.value.filter((replica) => !isSilent(replica)))

@@ -1,5 +1,5 @@
 import { useRef, useState } from 'preact/hooks'
-import { commandsFor, needsRestart, type Task } from '../commands.js'
+import { commandsFor, noteOf, type Task } from '../commands.js'
 import { started } from '../started.js'
 import { words } from '../words/words.js'
 
@@ -36,14 +36,14 @@ export function Line({ command }: { command: string }) {
 
 /** What the page cannot do itself, as what to type for it. */
 export function Command({ task }: { task: Task }) {
-  const { tasks, restart } = words.value.commands
+  const { tasks, notes } = words.value.commands
+  const note = noteOf(task, started.value)
   const lines = commandsFor(task, started.value)
   if (lines.length === 0) return null
   return (
     <div class="task" data-task={task}>
       <p>
-        <b class="task-name">{tasks[task]}</b>{' '}
-        {needsRestart(task, started.value) && <span class="quiet">{restart}</span>}
+        <b class="task-name">{tasks[task]}</b> {note && <span class="quiet">{notes[note]}</span>}
       </p>
       {lines.map((command) => (
         <Line key={command} command={command} />

@@ -287,7 +287,10 @@ export const en = {
       'kill-memory': 'Kill one',
       'revive-memory': 'Bring it back'
     } satisfies Record<Task, string>,
-    restart: 'Stop the cluster with Ctrl+C first.',
+    notes: {
+      stopFirst: 'With npm start: stop it first, with Ctrl+C.',
+      isBack: 'npm start has it back within a second or two.'
+    },
     unknown: 'Docker first, npm start second: the balancer does not say how it was started.'
   },
   troubles: {

@@ -278,7 +278,10 @@ export const ko: Words = {
       'kill-memory': '하나 죽이기',
       'revive-memory': '되살리기'
     },
-    restart: '먼저 Ctrl+C로 클러스터를 멈추세요.',
+    notes: {
+      stopFirst: 'npm start라면 먼저 Ctrl+C로 멈추세요.',
+      isBack: 'npm start는 1, 2초 안에 다시 띄웁니다.'
+    },
     unknown: '첫째는 Docker, 둘째는 npm start용입니다. 밸런서가 어떻게 시작되었는지 알려 주지 않습니다.'
   },
   troubles: {
