@@ -12,11 +12,11 @@ function withCompose(task: Task): string {
       return 'docker kill $(docker compose ps -q api | head -n 1)'
     case 'kill-memory':
       return 'docker kill $(docker compose ps -q sessions-memory | head -n 1)'
-    // Whom `docker kill` has ended Docker does not start again by itself.
+    // Whom `docker kill` has ended Docker does not start again by itself; and `up` would undo a scale.
     case 'revive':
-      return `${compose} up -d`
+      return 'docker compose start api'
     case 'revive-memory':
-      return `${compose} --profile compare up -d`
+      return 'docker compose start sessions-memory'
     case 'scale':
       return `${compose} up -d --scale api=8`
     case 'roll':

@@ -2,7 +2,7 @@ import t from 'tap'
 import { logIn, skip, startBrowser, startConsole, visit } from './visit.js'
 
 t.test('the anatomy of a token', { skip }, async (t) => {
-  const { url, cluster } = await startConsole(t)
+  const { url, cluster } = await startConsole(t, { balancer: 'embedded' })
   const browser = await startBrowser(t)
   const names = cluster.replicas.map(({ name }) => name)
   const tokenOf = async (): Promise<string> => (await page.locator('.whole-token .token').textContent()) ?? ''

@@ -53,6 +53,13 @@ t.test('taking a token back', { skip }, async (t) => {
     t.equal(await stateOf('A'), 'logged in')
   })
 
+  t.test('the list is asked for anew, without those that have ended', async (t) => {
+    t.equal(await page.locator('[data-session=ended]').count(), 2)
+    await page.getByRole('button', { name: 'List the devices' }).click()
+    await page.waitForFunction("document.querySelectorAll('[data-session]').length === 1")
+    t.equal(await page.locator('[data-session=ended]').count(), 0)
+  })
+
   t.test('log out everywhere', async (t) => {
     await button('B', 'Log in').click()
     await page.locator('[data-session]:not(.ended)').nth(1).waitFor()

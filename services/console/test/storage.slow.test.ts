@@ -40,6 +40,11 @@ t.test('where a browser keeps it', { skip }, async (t) => {
     const { page, complaints } = await visit(browser, url)
     await keepAll(page)
     t.strictSame(await foundBy(page), ['nothing', 'nothing', 'nothing'], 'not by this load')
+    for (const store of STORES) {
+      const place = page.locator(`[data-store=${store}]`)
+      await place.getByRole('button', { name: 'Ask' }).click()
+      await place.locator('.said', { hasText: /^GET \/whoami.*200 accepted$/ }).waitFor()
+    }
     await page.getByRole('button', { name: 'Reload this page' }).click()
     await page.getByText('This page was reloaded.').waitFor()
     t.strictSame(await foundBy(page), [yes, yes, yes])
