@@ -7,7 +7,10 @@ const FROM_MS = -160
 /** The right edge, at the least. */
 const TO_MS = 260
 
-/** Each replica's answers to one token, on one line of time: a ring where it was let in, a full point where it was not. */
+/**
+ * Each replica's answers to one token, on one line of time: a ring where it was let in, a full point where it was not, and a
+ * line from where it was sent. For what was sent before the logout had answered may be let in, though its answer comes later.
+ */
 export function RefusalChart() {
   const { revocation } = words.value
   const seen = watch.value
@@ -41,8 +44,11 @@ export function RefusalChart() {
               )}
               {seen.sightings
                 .filter(({ replica, atMs }) => replica === name && atMs >= FROM_MS)
-                .map(({ atMs, accepted }) => (
-                  <circle key={atMs} class={accepted ? 'accepted' : 'refused'} cx={x(atMs)} cy="11" r="3.5" />
+                .map(({ sentMs, atMs, accepted }) => (
+                  <g key={atMs} class={accepted ? 'accepted' : 'refused'}>
+                    <line x1={x(Math.max(sentMs, FROM_MS))} x2={x(atMs)} y1="11" y2="11" />
+                    <circle cx={x(atMs)} cy="11" r="3.5" />
+                  </g>
                 ))}
             </svg>
           </div>

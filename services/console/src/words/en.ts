@@ -156,7 +156,8 @@ export const en = {
     endOf: (session: string) => `End session ${session}`,
     everywhere: 'Log out everywhere',
     watch: 'Who refuses it, and when',
-    watchText: 'While the logout is under way the page keeps asking with the token, through the balancer.',
+    watchText:
+      'While the logout is under way the page keeps asking with the token: a line from each question to its answer.',
     watchEmpty: 'Log a browser out to see it.',
     answered: 'logout answered',
     accepted: 'accepted',

@@ -152,7 +152,7 @@ export const ko: Words = {
     endOf: (session) => `세션 ${session} 끝내기`,
     everywhere: '모든 기기에서 로그아웃',
     watch: '누가 언제부터 거부하는가',
-    watchText: '로그아웃이 진행되는 동안 페이지는 밸런서를 거쳐 그 토큰으로 계속 묻습니다.',
+    watchText: '로그아웃이 진행되는 동안 페이지는 그 토큰으로 계속 묻습니다. 선은 요청을 보낸 때부터 응답까지입니다.',
     watchEmpty: '브라우저에서 로그아웃하면 볼 수 있습니다.',
     answered: '로그아웃 응답',
     accepted: '허용',
