@@ -1,4 +1,4 @@
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 import { hashSync, verifySync, type Algorithm } from '@node-rs/argon2'
 
 /** argon2id as OWASP's Password Storage Cheat Sheet has it: 19 MiB, two passes, one lane. */
@@ -6,7 +6,8 @@ const ARGON2ID = 2 satisfies Algorithm.Argon2id
 const options = { algorithm: ARGON2ID, memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
 // 0 is the calling thread, on Linux alone; elsewhere it would be the process. Hashing takes the time that serving leaves.
-if (process.platform === 'linux') setPriority(0, 10)
+// Where the replica itself runs with less than that (nice -n 19), only root may ask for more.
+if (process.platform === 'linux') setPriority(0, Math.max(10, getPriority(0)))
 
 export interface HashTask {
   password: string

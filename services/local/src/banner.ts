@@ -47,7 +47,7 @@ export function formatExamples(cluster: Cluster): string {
   const json = `-H 'content-type: application/json' -d ${credentials}`
   const bearer = `-H "authorization: Bearer $token"`
   return [
-    `Ready at ${url}. Try:`,
+    `Ready at ${url}. Look at it in a browser, at http://${host}, or try:`,
     '',
     `curl -s ${host}/users ${json}`,
     `token=$(curl -s ${host}/auth/login ${json} | cut -d'"' -f4)`,

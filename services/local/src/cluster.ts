@@ -3,12 +3,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { findBinary } from './binaries.js'
 import { runChild } from './child.js'
+import { layOutConsole } from './console.js'
 import { LocalError, messageOf } from './errors.js'
 import { createExitHook, type ExitHook } from './exit-hook.js'
 import { COMPARED, KINDS, type Kind, type Pools } from './lanes.js'
 import { nginxKnowsSticky, startNginx, type Balancer } from './nginx.js'
 import type { Options } from './options.js'
-import { apiMigrate } from './paths.js'
+import { apiMigrate, consolePage } from './paths.js'
 import { freePort, requireFreePort } from './ports.js'
 import { startPostgres, type Postgres } from './postgres.js'
 import { startProxy } from './proxy.js'
@@ -129,8 +130,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   }
 
   try {
-    for (const script of [apiMigrate, ...Object.values(KINDS).map((kind) => kind.script)]) {
-      if (!existsSync(script)) throw new LocalError(`${script} is missing; build it first (npm run build)`)
+    for (const built of [apiMigrate, consolePage, ...Object.values(KINDS).map((kind) => kind.script)]) {
+      if (!existsSync(built)) throw new LocalError(`${built} is missing; build it first (npm run build)`)
     }
     const balancerKind = await chooseBalancer(options, exitHook)
     if (balancerKind.kind === 'nginx' && findBinary('nginx') === undefined) throw new LocalError('no nginx on the PATH')
@@ -204,12 +205,16 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     }
 
     signal?.throwIfAborted()
+    const consoleDir = createTempDir(exitHook)
+    stops.push(() => consoleDir.remove())
+    layOutConsole(consoleDir.path, { with: 'npm start', pid: process.pid })
     const startBalancer = balancerKind.kind === 'nginx' ? startNginx : startProxy
     const balancer = await startBalancer({
       ...common,
       port,
       host: options.host,
       replicas,
+      console: consoleDir.path,
       ...(pools && { pools }),
       ...serverLines('nginx')
     })

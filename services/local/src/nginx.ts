@@ -6,7 +6,7 @@ import { LocalError } from './errors.js'
 import { createExitHook, type ExitHook } from './exit-hook.js'
 import { askHttp } from './http-probe.js'
 import type { Pools } from './lanes.js'
-import { laneTemplates, nginxTemplate } from './paths.js'
+import { consoleTemplate, laneTemplates, nginxTemplate } from './paths.js'
 import { freePort, requireFreePort } from './ports.js'
 import type { Upstream } from './replicas.js'
 import { createTail } from './tail.js'
@@ -21,6 +21,8 @@ export interface BalancerOptions {
   replicas: readonly Upstream[]
   /** The servers of a comparison, where there is one: then there are lanes. */
   pools?: Record<keyof Pools, readonly Upstream[]>
+  /** The folder of the page at `/` (console.ts). Without it, `/` is a path like any other. */
+  console?: string
   /** Gives up, and leaves nothing behind. */
   signal?: AbortSignal | undefined
   exitHook?: ExitHook
@@ -120,6 +122,7 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
         NGINX_RESOLVER: '',
         NGINX_API_SERVERS: serversOf(replicas),
         NGINX_TMP: directory,
+        NGINX_CONSOLE: options.console ?? '',
         ...(pools && {
           NGINX_SESSIONS_MEMORY_SERVERS: serversOf(pools['sessions-memory']),
           NGINX_SESSIONS_REDIS_SERVERS: serversOf(pools['sessions-redis']),
@@ -127,6 +130,9 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
         })
       }
       writeFileSync(file, renderTemplate(readFileSync(nginxTemplate, 'utf8'), values))
+      if (options.console !== undefined) {
+        writeFileSync(join(directory, 'console.conf'), renderTemplate(readFileSync(consoleTemplate, 'utf8'), values))
+      }
       if (!pools) return
       mkdirSync(join(directory, 'lanes'), { recursive: true })
       for (const { name, path } of laneTemplates) {

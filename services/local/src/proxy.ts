@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { Readable, type Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import { serveConsole } from './console.js'
 import { LocalError } from './errors.js'
 import { LANES, STICKY, STICKY_COOKIE } from './lanes.js'
 import { localUrl, type Balancer, type BalancerOptions } from './nginx.js'
@@ -259,6 +260,7 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
     if (!isUnambiguous(request.raw)) await answer(reply, 400)
     else if (isMetrics(request.url)) await answer(reply, 404)
   })
+  if (options.console !== undefined) await serveConsole(app, options.console)
   // What is no JSON, or of no type, is for a replica to refuse.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: FastifyRequest, payload: Buffer) => payload)

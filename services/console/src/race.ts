@@ -1,0 +1,140 @@
+import { signal } from '@preact/signals'
+import { ask, type Answer } from './ask.js'
+import { credentials, signUp } from './login.js'
+
+export const RACERS = ['memory', 'sticky', 'cluster', 'jwt'] as const
+export type Racer = (typeof RACERS)[number]
+
+/** How many seconds the charts go back. */
+export const SECONDS = 60
+
+/** Requests of each lane a second. */
+export const RATE = 10
+
+export interface Second {
+  accepted: number
+  refused: number
+}
+
+/** A server that has stopped answering, or has begun again; `at` is the second of the race. */
+export interface Mark {
+  at: number
+  server: string
+  what: 'gone' | 'back'
+}
+
+export interface Lane {
+  /** What its login was answered with; undefined where it has not been tried. */
+  login: Answer | undefined
+  token: string | undefined
+  seconds: readonly Second[]
+  marks: readonly Mark[]
+  servers: Readonly<Record<string, { seenAt: number; gone: boolean }>>
+}
+
+const EMPTY: Lane = { login: undefined, token: undefined, seconds: [], marks: [], servers: {} }
+
+export const lanes = Object.fromEntries(RACERS.map((name) => [name, signal<Lane>(EMPTY)])) as Record<
+  Racer,
+  ReturnType<typeof signal<Lane>>
+>
+export const racing = signal(false)
+/** The lanes have no servers: nobody has turned the comparison on. */
+export const missing = signal(false)
+/** Whole seconds since the start. */
+export const elapsed = signal(0)
+
+const laneOf = (name: Racer): Lane => lanes[name].value ?? EMPTY
+const change = (name: Racer, changed: Partial<Lane>): void => void (lanes[name].value = { ...laneOf(name), ...changed })
+
+async function enter(name: Racer): Promise<Answer> {
+  const login = await ask('POST', `/lanes/${name}/auth/login`, { body: credentials(), cookies: true, quiet: true })
+  const { access_token: token } = login.body
+  change(name, { login, token: typeof token === 'string' ? token : undefined })
+  return login
+}
+
+function count(name: Racer, answer: Answer): void {
+  const lane = laneOf(name)
+  const seconds = [...lane.seconds]
+  const last = seconds.at(-1) ?? { accepted: 0, refused: 0 }
+  seconds[Math.max(0, seconds.length - 1)] =
+    answer.status === 200 ? { ...last, accepted: last.accepted + 1 } : { ...last, refused: last.refused + 1 }
+  change(name, { seconds })
+  if (answer.servedBy !== undefined) see(name, answer.servedBy)
+}
+
+/** One that has not answered for so long while others have is gone, in milliseconds. */
+const GONE_MS = 900
+
+function see(name: Racer, server: string): void {
+  const { servers, marks } = laneOf(name)
+  const at = elapsed.value
+  const seenAt = performance.now()
+  const known = servers[server]
+  const seen = { ...servers, [server]: { seenAt, gone: false } }
+  if (known?.gone) return change(name, { servers: seen, marks: [...marks, { at, server, what: 'back' }] })
+  // Kept at one server, a visitor meets another only when that one has gone.
+  if (name === 'sticky' && known === undefined && Object.keys(servers).length > 0) {
+    const before = Object.entries(servers).sort(([, a], [, b]) => b.seenAt - a.seenAt)[0]![0]
+    return change(name, {
+      servers: { [server]: { seenAt, gone: false } },
+      marks: [...marks, { at, server: before, what: 'gone' }]
+    })
+  }
+  change(name, { servers: seen })
+}
+
+function missThoseWhoAreSilent(name: Racer): void {
+  if (name === 'sticky') return
+  const { servers, marks } = laneOf(name)
+  const newest = Math.max(...Object.values(servers).map(({ seenAt }) => seenAt))
+  for (const [server, { seenAt, gone }] of Object.entries(servers)) {
+    if (gone || newest - seenAt < GONE_MS) continue
+    const at = Math.max(0, elapsed.value - (performance.now() - seenAt) / 1000)
+    change(name, {
+      servers: { ...laneOf(name).servers, [server]: { seenAt, gone: true } },
+      marks: [...marks, { at, server, what: 'gone' }]
+    })
+  }
+}
+
+let stopRace = (): void => undefined
+
+/** Logs in to each lane and sends each the same, until `stop`. */
+export async function start(): Promise<void> {
+  missing.value = false
+  for (const name of RACERS) lanes[name].value = EMPTY
+  await signUp(true)
+  const [first, ...others] = RACERS
+  missing.value = (await enter(first)).status === 502
+  if (missing.value) return
+  for (const name of others) await enter(name)
+
+  racing.value = true
+  const startedAt = performance.now()
+  const outstanding: Record<Racer, number> = { memory: 0, sticky: 0, cluster: 0, jwt: 0 }
+  const turn = setInterval(() => {
+    const second = (performance.now() - startedAt) / 1000
+    elapsed.value = second
+    for (const name of RACERS) {
+      const { seconds, token } = laneOf(name)
+      if (seconds.length < Math.floor(second) + 1) change(name, { seconds: [...seconds, { accepted: 0, refused: 0 }] })
+      missThoseWhoAreSilent(name)
+      // A lane whose server is silent is not asked ever more.
+      if (document.hidden || outstanding[name] >= RATE) continue
+      outstanding[name]++
+      const how = token === undefined ? { cookies: true } : { token }
+      void ask('GET', `/lanes/${name}/whoami`, { ...how, quiet: true }).then((answer) => {
+        outstanding[name]--
+        count(name, answer)
+      })
+    }
+  }, 1000 / RATE)
+  stopRace = () => {
+    clearInterval(turn)
+    racing.value = false
+  }
+}
+
+export const stop = (): void => stopRace()

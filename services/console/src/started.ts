@@ -1,0 +1,15 @@
+import { signal } from '@preact/signals'
+
+/** How the cluster was started, as the balancer says; undefined where it does not. */
+export type Started = { with: 'docker compose' } | { with: 'npm start'; pid: number }
+
+export const started = signal<Started | undefined>(undefined)
+
+export async function readStarted(): Promise<void> {
+  try {
+    const response = await fetch('/console/started.json', { cache: 'no-store' })
+    if (response.ok) started.value = (await response.json()) as Started
+  } catch {
+    // The page shows the commands for both then.
+  }
+}

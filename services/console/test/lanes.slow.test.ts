@@ -1,0 +1,43 @@
+import t from 'tap'
+import { skip, startBrowser, startConsole, visit } from './visit.js'
+
+t.test('without a comparison, the lanes say how to turn it on', { skip }, async (t) => {
+  const { url } = await startConsole(t, { replicas: 1 })
+  const browser = await startBrowser(t)
+  const { page, complaints } = await visit(browser, url)
+  await page.getByRole('button', { name: 'Start the race' }).click()
+  await page.getByText('nobody has turned the comparison on').waitFor()
+  t.match(await page.locator('[data-task=compare] code').textContent(), 'npm start -- --compare')
+  t.equal(await page.locator('.troubles p').count(), 0, 'and that is no trouble')
+  t.strictSame(complaints, [])
+})
+
+t.test('the race', { skip }, async (t) => {
+  const { url, cluster } = await startConsole(t, { replicas: 2, compare: true })
+  const browser = await startBrowser(t)
+  const { page, complaints } = await visit(browser, url)
+  const lane = (name: string) => page.locator(`[data-lane=${name}]`)
+  const drawn = (name: string, what: string): Promise<number> =>
+    lane(name).locator(`rect.${what}:not([height="0"])`).count()
+
+  await page.getByRole('button', { name: 'Start the race' }).click()
+  await lane('jwt').locator('rect.accepted:not([height="0"])').nth(4).waitFor({ timeout: 30_000 })
+  t.ok((await drawn('memory', 'refused')) > 0, 'memory: the other server does not know the visitor')
+  for (const name of ['sticky', 'cluster', 'jwt']) {
+    t.ok((await drawn(name, 'accepted')) > 0, name)
+    t.equal(await drawn(name, 'refused'), 0, name)
+  }
+
+  for (const server of cluster.pools!['sessions-memory'].slice(0, 1)) {
+    await server.kill()
+    await lane('memory').locator(`[data-mark=gone]`).waitFor({ state: 'attached', timeout: 10_000 })
+    t.match(await page.locator('.events').textContent(), `${server.name} has gone`)
+  }
+  await page.waitForTimeout(2500)
+  for (const name of ['cluster', 'jwt']) t.equal(await drawn(name, 'refused'), 0, `${name}: nobody noticed`)
+  await page.getByRole('button', { name: 'Stop the race' }).click()
+  const before = await lane('jwt').locator('rect').count()
+  await page.waitForTimeout(1500)
+  t.equal(await lane('jwt').locator('rect').count(), before, 'it has stopped')
+  t.strictSame(complaints, [])
+})

@@ -1,0 +1,78 @@
+import t from 'tap'
+import { logIn, skip, startBrowser, startConsole, visit } from './visit.js'
+
+t.test('what is wrong is said, and goes away by itself', { skip }, async (t) => {
+  const { url, cluster } = await startConsole(t, { env: { LOGIN_LIMIT_PER_ACCOUNT: '3' } })
+  const browser = await startBrowser(t)
+  const { page, complaints } = await visit(browser, url)
+  const trouble = (kind: string) => page.locator(`[data-trouble=${kind}]`)
+  await page.locator('[data-replica]').nth(2).waitFor()
+  await logIn(page)
+  t.equal(await page.locator('.troubles p').count(), 0)
+
+  t.test('the balancer does not answer', async () => {
+    await page.context().setOffline(true)
+    await trouble('unreachable').waitFor({ timeout: 5000 })
+    await page.locator('.tries .asIs button').click()
+    await page.locator('.tries .asIs', { hasText: 'nobody answered' }).waitFor()
+    await page.context().setOffline(false)
+    await trouble('unreachable').waitFor({ state: 'detached', timeout: 5000 })
+  })
+
+  const { pid } = cluster.redis
+  t.test('Redis hangs: 503, and what is down', { skip: !pid && 'needs redis-server on the PATH' }, async (t) => {
+    process.kill(pid!, 'SIGSTOP')
+    try {
+      await trouble('unavailable').waitFor({ timeout: 10_000 })
+      t.match(await trouble('unavailable').textContent(), /redis|denylist|REVOCATION_UNKNOWN/)
+      await page.locator('.tries .asIs button').click()
+      await page.locator('.tries .asIs', { hasText: 'REVOCATION_UNKNOWN' }).waitFor()
+    } finally {
+      process.kill(pid!, 'SIGCONT')
+    }
+    await trouble('unavailable').waitFor({ state: 'detached', timeout: 10_000 })
+    await page.locator('.tries .asIs button').click()
+    await page.locator('.tries .asIs', { hasText: '200 accepted' }).waitFor()
+  })
+
+  t.test('too many logins: the seconds that are left, counted down', async (t) => {
+    const again = page.locator('#log-in').getByRole('button', { name: 'Log in', exact: true })
+    for (let i = 0; i < 4; i++) {
+      await again.click()
+      await page.locator('#log-in button[type=submit]:not([disabled])').waitFor()
+    }
+    await page.locator('#log-in .said', { hasText: 'TOO_MANY_LOGINS' }).waitFor()
+    const seconds = async (): Promise<number> =>
+      Number(/(\d+) s/.exec((await trouble('limited').textContent()) ?? '')?.[1])
+    const first = await seconds()
+    t.ok(first > 0 && first <= 60, String(first))
+    await page.waitForTimeout(2200)
+    t.ok((await seconds()) < first)
+  })
+
+  t.test('nobody behind the balancer', async () => {
+    for (const replica of cluster.replicas) await replica.kill()
+    await trouble('no-replica').waitFor({ timeout: 10_000 })
+    await cluster.add('api')
+    await trouble('no-replica').waitFor({ state: 'detached', timeout: 10_000 })
+  })
+
+  t.test('the clock of the browser is off: it is said, and the time left is right all the same', async (t) => {
+    for (const [ahead, text] of [
+      [90_000, /90 s ahead of|89 s ahead of|91 s ahead of/],
+      [-600_000, /(?:599|600|601) s behind/]
+    ] as const) {
+      const context = await browser.newContext({ locale: 'en-US' })
+      await context.addInitScript(`{ const now = Date.now; Date.now = () => now() + ${ahead} }`)
+      const page = await context.newPage()
+      await page.goto(url)
+      await page.locator('[data-trouble=clock]').waitFor()
+      t.match(await page.locator('[data-trouble=clock]').textContent(), text)
+      await logIn(page)
+      t.match(await page.locator('.whole-token .expires-in b').textContent(), /^1(?:5:00|4:5\d) left$/)
+      await context.close()
+    }
+  })
+
+  t.strictSame(complaints, [])
+})
