@@ -24,14 +24,15 @@ const tokenIn = (store: Store): string | undefined => storageOf(store).getItem(K
 const isKept = (store: Store): boolean =>
   store === 'cookie' ? localStorage.getItem(COOKIE_NOTE) !== null : tokenIn(store) !== undefined
 
-/** Whether something is kept there, as far as the page knows. */
-export const kept = signal<Readonly<Record<Store, boolean>>>({
+const look = (): Readonly<Record<Store, boolean>> => ({
   cookie: isKept('cookie'),
   session: isKept('session'),
   local: isKept('local')
 })
-const lookAgain = (): void =>
-  void (kept.value = { cookie: isKept('cookie'), session: isKept('session'), local: isKept('local') })
+
+/** Whether something is kept there, as far as the page knows. */
+export const kept = signal(look())
+const lookAgain = (): void => void (kept.value = look())
 
 /** Asks who is logged in with what is kept there, as the page of a shop would. */
 export const askWith = (store: Store): Promise<Answer> => {

@@ -5,6 +5,7 @@ import { append, GENERATION, requireOneTime } from './append.js'
 import type { Barriers } from './barrier.js'
 import type { Denylist } from './denylist.js'
 import { replicated } from './replicas-of-redis.js'
+import { lostAgain } from './whole.js'
 
 /** How long a revocation waits for a Redis that has lost its data to be filled again, in milliseconds. */
 const RESTORE_MS = 2000
@@ -33,7 +34,7 @@ export function createPublish(options: PublishOptions): Denylist['publish'] {
       if (appended === undefined) {
         await within(RESTORE_MS, restore())
         appended = await write()
-        if (appended === undefined) throw new Error('Redis has lost the denylist again')
+        if (appended === undefined) throw lostAgain()
       }
       requireOneTime(appended, revocations)
       const { acknowledgedBy, waitedMs, boundMs } = await barriers.pass(appended)
