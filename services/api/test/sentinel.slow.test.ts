@@ -60,7 +60,7 @@ async function startServer(
   })
   client.on('error', () => undefined)
   t.teardown(() => client.disconnect())
-  await client.ping()
+  await until(async () => (await client.ping()) === 'PONG', 10_000)
   return { port, pid: child.pid!, client }
 }
 

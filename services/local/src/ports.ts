@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { LocalError } from './errors.js'
@@ -6,15 +7,23 @@ async function bind(port: number, host: string): Promise<number> {
   const server = createServer()
   server.listen({ port, host, exclusive: true })
   await once(server, 'listening')
-  const address = server.address()
   await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('the system gave no port')
-  return address.port
+  return port
 }
 
-/** A TCP port that was free a moment ago. Somebody may still come first, so whoever binds it must be ready to ask again. */
-export function freePort(host = '127.0.0.1'): Promise<number> {
-  return bind(0, host)
+/**
+ * A TCP port that was free a moment ago. Somebody may still come first, so whoever binds it must be ready to ask again.
+ * Not one of those that the system gives to outgoing connections (from 32768 on Linux, from 49152 elsewhere; RFC 6335,
+ * section 6): under load the next of them would take it.
+ */
+export async function freePort(host = '127.0.0.1'): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await bind(randomInt(20_000, 32_768), host)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries === 20) throw error
+    }
+  }
 }
 
 /**
