@@ -14,6 +14,7 @@ import { overload } from './plugins/overload.js'
 import { passwords } from './plugins/passwords.js'
 import { isPostgresUnavailable, postgres } from './plugins/postgres.js'
 import { protocol } from './plugins/protocol.js'
+import { purge } from './plugins/purge.js'
 import { redis } from './plugins/redis.js'
 import { servedBy } from './plugins/served-by.js'
 import { tokens } from './plugins/tokens.js'
@@ -40,6 +41,7 @@ export async function buildApp(
   await app.register(docs)
 
   await app.register(postgres, { url: config.databaseUrl })
+  await app.register(purge, { everySeconds: config.purgeEverySeconds })
   await app.register(redis, { url: config.redisUrl, sentinels: config.redisSentinels })
   await app.register(tokens, { keyRing, keyRingFile, issuer, audience, replicaName, refreshTokenTtlSeconds })
   await app.register(denylist, {

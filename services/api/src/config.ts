@@ -27,6 +27,7 @@ const Environment = Type.Object({
   LOGIN_LIMIT_PER_ADDRESS: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 100 }),
   MAX_SESSIONS_PER_USER: Type.Integer({ minimum: 0, maximum: 1000, default: 0 }),
   SESSION_OVERFLOW: Type.Enum(['evict-oldest', 'refuse'], { default: 'evict-oldest' }),
+  PURGE_EVERY_SECONDS: Type.Integer({ minimum: 0, maximum: 86_400, default: 3600 }),
   REVOCATION_MODE: Type.Enum(['lease', 'direct'], { default: 'lease' }),
   REVOCATION_LEASE_MS: Type.Integer({ minimum: 10, maximum: MAX_LEASE_MS, default: 250 }),
   REVOCATION_OUTAGE: Type.Enum(['refuse', 'serve-stale'], { default: 'refuse' }),
@@ -56,6 +57,7 @@ const expectations: Record<keyof Environment, string> = {
   LOGIN_LIMIT_PER_ADDRESS: 'attempts a minute, 0 (no limit) to 1000000',
   MAX_SESSIONS_PER_USER: 'a whole number, 0 (no limit) to 1000',
   SESSION_OVERFLOW: 'evict-oldest or refuse',
+  PURGE_EVERY_SECONDS: 'seconds, 0 (never) to 86400',
   REVOCATION_MODE: 'lease or direct',
   REVOCATION_LEASE_MS: `milliseconds, 10 to ${MAX_LEASE_MS}`,
   REVOCATION_OUTAGE: 'refuse or serve-stale',
@@ -89,6 +91,8 @@ export interface Config {
   /** 0: no limit. */
   maxSessionsPerUser: number
   sessionOverflow: 'evict-oldest' | 'refuse'
+  /** 0: never. */
+  purgeEverySeconds: number
   revocation: {
     mode: 'lease' | 'direct'
     leaseMs: number
@@ -196,6 +200,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     loginLimits: { perAccount: env.LOGIN_LIMIT_PER_ACCOUNT, perAddress: env.LOGIN_LIMIT_PER_ADDRESS },
     maxSessionsPerUser: env.MAX_SESSIONS_PER_USER,
     sessionOverflow: env.SESSION_OVERFLOW,
+    purgeEverySeconds: env.PURGE_EVERY_SECONDS,
     revocation: {
       mode: env.REVOCATION_MODE,
       leaseMs: env.REVOCATION_LEASE_MS,

@@ -62,6 +62,7 @@ t.test('every series is there from the start, with 0, and no others', async (t) 
   for (const code of ['DATABASE_UNAVAILABLE', 'OVERLOADED', 'VALIDATION_FAILED', 'INTERNAL_ERROR', 'NOT_FOUND']) {
     t.equal(metrics.get(`http_errors_total{code="${code}"}`), 0, code)
   }
+  t.equal(metrics.get('purged_rows_total{table="sessions"}'), 0)
   t.equal(metrics.get('password_hash_queue_length{}'), 0)
   t.equal(metrics.get('postgres_pool_waiting{}'), 0)
   t.equal(metrics.get('postgres_pool_max_connections{}'), 8)

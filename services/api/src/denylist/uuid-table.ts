@@ -206,7 +206,10 @@ export class UuidTable {
     const shard = this.#shards[number]!
     const capacity = shard.length
     let hole = homeOf(hash, capacity)
-    while ((shard[hole]! & HANDLE) !== handle) hole = hole + 1 === capacity ? 0 : hole + 1
+    while ((shard[hole]! & HANDLE) !== handle) {
+      if (shard[hole] === NONE) throw new Error('the index has lost an entry')
+      hole = hole + 1 === capacity ? 0 : hole + 1
+    }
     // Whoever stands behind the hole, and would be looked for in front of it, moves into it: so nothing marks what was dropped.
     for (let i = hole + 1 === capacity ? 0 : hole + 1; shard[i] !== NONE; i = i + 1 === capacity ? 0 : i + 1) {
       const home = homeOf(this.#hashOfHandle(shard[i]! & HANDLE), capacity)
