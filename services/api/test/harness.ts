@@ -115,12 +115,17 @@ export interface TokenResponse {
 }
 
 /** Hashing takes the time that is left: on a busy machine it is refused now and then, and the client told to come back. */
-async function insist(app: FastifyInstance, url: string, payload: object): Promise<LightMyRequestResponse> {
+export async function post(app: FastifyInstance, url: string, payload: object): Promise<LightMyRequestResponse> {
   for (let attempt = 0; ; attempt++) {
     const response = await app.inject({ method: 'POST', url, payload })
-    if (response.statusCode < 300) return response
-    if (attempt === 4 || response.json<{ code: string }>().code !== 'HASHING_BUSY') throw new Error(response.body)
+    if (attempt === 4 || response.json<{ code?: string }>().code !== 'HASHING_BUSY') return response
   }
+}
+
+async function insist(app: FastifyInstance, url: string, payload: object): Promise<LightMyRequestResponse> {
+  const response = await post(app, url, payload)
+  if (response.statusCode >= 300) throw new Error(response.body)
+  return response
 }
 
 export async function signUp(app: FastifyInstance): Promise<{ id: string; username: string }> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import { startSession } from '../src/sessions.js'
 import { findPasswordHash } from '../src/users.js'
@@ -10,6 +11,7 @@ import {
   logIn,
   logOut,
   PASSWORD,
+  post,
   present,
   refresh,
   signUp,
@@ -46,7 +48,7 @@ const changePassword = (app: FastifyInstance, token: string, from: string, to: s
   })
 
 const tryLogIn = (app: FastifyInstance, username: string, password = PASSWORD) =>
-  app.inject({ method: 'POST', url: '/auth/login', payload: { username, password } })
+  post(app, '/auth/login', { username, password })
 
 const sidOf = ({ access_token }: TokenResponse): string => claimsOf(access_token).sid
 
@@ -192,6 +194,31 @@ t.test('a password change fails to be published: 503, and the same call ends it'
   t.match(again.json(), { revoked: [{ id: sidOf(other) }] })
   await refusedEverywhere(t, other, 'the other device')
   t.equal((await tryLogIn(c, username, renewed)).statusCode, 200)
+})
+
+t.test('somebody holds the row of a user and does not let go: 503, and nothing waits for it any longer', async (t) => {
+  const { id, username } = await signUp(a)
+  const mine = await logIn(a, username)
+  const holder = new pg.Client(env['DATABASE_URL'])
+  await holder.connect()
+  t.teardown(() => holder.end())
+  await holder.query('BEGIN')
+  await holder.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [id])
+  const answers = await Promise.all([
+    changePassword(a, mine.access_token, PASSWORD, 'a new horse and battery'),
+    tryLogIn(b, username),
+    end(c, mine.access_token)
+  ])
+  for (const answer of answers) {
+    t.match(answer.json(), { statusCode: 503, code: 'DATABASE_UNAVAILABLE' })
+    t.match(answer.headers, { 'retry-after': /^\d+$/ })
+  }
+  // What the client has given up, the server must give up too: each that waited on would keep a connection.
+  const { rows } = await holder.query("SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+  t.strictSame(rows, [])
+  await holder.query('ROLLBACK')
+  await accepted(t, mine, 'nothing has happened')
+  t.equal((await changePassword(a, mine.access_token, PASSWORD, 'a new horse and battery')).statusCode, 200)
 })
 
 t.test('logins race a password change: none of the old password survives it', async (t) => {
