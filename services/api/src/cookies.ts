@@ -49,7 +49,9 @@ function isSameOrigin({ headers, host }: FastifyRequest): boolean | undefined {
   const { origin, 'sec-fetch-site': site } = headers
   if (origin === undefined && site === undefined) return undefined
   if (site !== undefined && site !== 'same-origin') return false
-  return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host.toLowerCase())
+  if (origin === undefined) return true
+  // Of no other scheme: theirs have no host, and would be those of a request without one.
+  return /^https?:/i.test(origin) && URL.canParse(origin) && new URL(origin).host === host.toLowerCase()
 }
 
 /**

@@ -122,6 +122,8 @@ const origins: [string, Headers, boolean][] = [
   ['the two disagree', { 'sec-fetch-site': 'same-origin', origin: 'https://attacker.test' }, false],
   ['the two disagree, the other way', { 'sec-fetch-site': 'cross-site', origin: `https://${HOST}` }, false],
   ['garbage', { 'sec-fetch-site': 'same-origin, cross-site' }, false],
+  ['a scheme without hosts, and no Host', { origin: 'data:x', host: '' }, false],
+  ['the same of a file', { origin: 'file:///x', host: '' }, false],
   ['X-Forwarded-Host is not believed', { origin: 'https://attacker.test', 'x-forwarded-host': 'attacker.test' }, false]
 ]
 

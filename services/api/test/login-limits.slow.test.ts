@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { startProxy } from '@one-secret/local'
 import { Redis } from 'ioredis'
 import pg from 'pg'
@@ -10,6 +13,7 @@ import {
   logIn,
   newUsername,
   PASSWORD,
+  readMetrics,
   runProgram,
   signUp,
   spawnReplica,
@@ -212,6 +216,9 @@ t.test('addresses of IPv6 count together where one machine has them all', async 
   t.equal(networkOf('2001:db8:1:2:3:4:5:6'), networkOf('2001:db8:1:2::'))
   t.not(networkOf('2001:db8:1:2::1'), networkOf('2001:db8:1:3::1'))
   t.equal(networkOf('fe80::1%eth0'), networkOf('fe80::2'))
+  t.equal(networkOf('203.0.113.7:5678'), '203.0.113.7', 'as some balancers write it')
+  t.equal(networkOf('[2001:db8:1:2::9]:443'), networkOf('2001:db8:1:2::'))
+  t.equal(networkOf('[2001:db8:1:2::9]'), networkOf('2001:db8:1:2::'))
 
   const app = await buildReplica(t, { ...limited, LOGIN_LIMIT_PER_ADDRESS: '2' })
   const from = (remoteAddress: string) =>
@@ -226,6 +233,41 @@ t.test('addresses of IPv6 count together where one machine has them all', async 
     statuses.push((await from(address)).statusCode)
   }
   t.strictSame(statuses, [401, 401, 429, 401])
+})
+
+t.test('those of whom no address is known count together, and are answered as anybody', async (t) => {
+  for (const address of [undefined, '', 'unknown', '_hidden', '999.1.1.1', '[', '1.2.3.4:']) {
+    t.equal(networkOf(address), 'unknown', address)
+  }
+  const app = await buildReplica(t, { ...limited, LOGIN_LIMIT_PER_ADDRESS: '2', TRUST_PROXY: '127.0.0.1' })
+  const statuses = []
+  for (const forwarded of ['unknown', '_hidden', '999.1.1.1', '203.0.113.9:5678']) {
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/auth/login',
+      headers: { 'x-forwarded-for': forwarded },
+      payload: { username: newUsername(), password: 'not the password of anybody' }
+    })
+    statuses.push(answer.statusCode)
+  }
+  t.strictSame(statuses, [401, 401, 429, 401])
+})
+
+t.test('a client that is gone before its login is looked at is no error of ours', async (t) => {
+  const replica = await spawnReplica(t, backends.env)
+  const body = JSON.stringify({ username: newUsername(), password: 'not the password of anybody' })
+  const head = `POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`
+  for (let i = 0; i < 40; i++) {
+    const socket = connect(Number(new URL(replica.url).port), '127.0.0.1')
+    await once(socket, 'connect')
+    await new Promise((resolve) => socket.write(head + body, resolve))
+    socket.resetAndDestroy()
+  }
+  const counted = async (code: string): Promise<number> =>
+    readMetrics(await (await fetch(`${replica.url}/metrics`)).text()).get(`http_errors_total{code="${code}"}`)!
+  while ((await counted('CREDENTIALS_INVALID')) + (await counted('INTERNAL_ERROR')) === 0) await sleep(50)
+  await replica.kill()
+  t.notMatch(replica.output(), /"level":50/)
 })
 
 t.test('attempts to log in by the name of a user’s id do not lock that user’s change of password', async (t) => {

@@ -221,6 +221,33 @@ t.test('somebody holds the row of a user and does not let go: 503, and nothing w
   t.equal((await changePassword(a, mine.access_token, PASSWORD, 'a new horse and battery')).statusCode, 200)
 })
 
+t.test('forty thousand sessions of one user are ended, and the one that asks lives on', async (t) => {
+  const { id, username } = await signUp(a)
+  const [mine, other] = [await logIn(a, username), await logIn(b, username)]
+  await a.pg.query(
+    `INSERT INTO sessions (user_id, expires_at, created_at) SELECT $1, now() + interval '9 days', now() - interval '1 day'
+     FROM generate_series(1, 40000)`,
+    [id]
+  )
+  const receipt = await changePassword(c, mine.access_token, PASSWORD, 'a new horse and battery')
+  t.equal(receipt.statusCode, 200)
+  t.equal(receipt.json<{ revoked: object[] }>().revoked.length, 40_001)
+  await refusedEverywhere(t, other, 'the other device')
+  await accepted(t, mine, 'this device')
+})
+
+t.test('what ended so long ago that one clock alone still takes its tokens is named again', async (t) => {
+  const { id, username } = await signUp(a)
+  const mine = await logIn(a, username)
+  await a.pg.query(
+    `INSERT INTO sessions (user_id, expires_at, ended_at)
+     SELECT $1, now() + interval '9 days', now() - make_interval(mins => ago) FROM unnest(ARRAY[16, 18]) AS ago`,
+    [id]
+  )
+  const { revoked } = (await end(a, mine.access_token)).json<{ revoked: object[] }>()
+  t.equal(revoked.length, 2, 'this one, and that of 16 minutes ago')
+})
+
 t.test('logins race a password change: none of the old password survives it', async (t) => {
   for (let round = 0; round < 10; round++) {
     const { username } = await signUp(a)
@@ -310,6 +337,23 @@ t.test('at most so many sessions', async (t) => {
     const next = await logIn(limited[2]!, username)
     await refusedEverywhere(t, before, 'the one before')
     await accepted(t, next, 'the new one')
+  })
+
+  t.test('evictions fail to be published: however often it is repeated, one session makes room', async (t) => {
+    const limited = await build(t, { MAX_SESSIONS_PER_USER: '3' })
+    const { username } = await signUp(a)
+    const devices = []
+    for (let i = 0; i < 3; i++) devices.push(await logIn(limited[i]!, username))
+    await a.redis.rename('denylist:log', 'denylist:kept')
+    await a.redis.set('denylist:log', 'full')
+    for (let i = 0; i < 3; i++) {
+      t.match((await tryLogIn(limited[i]!, username)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
+    }
+    await a.redis.rename('denylist:kept', 'denylist:log')
+    const next = await logIn(limited[1]!, username)
+    await refusedEverywhere(t, devices[0]!, 'the oldest')
+    for (const tokens of [devices[1]!, devices[2]!, next]) await accepted(t, tokens, 'the others')
+    t.equal((await list(a, next.access_token)).length, 3)
   })
 
   t.test('refuse: exactly so many of fifty logins at once, and another after one has ended', async (t) => {

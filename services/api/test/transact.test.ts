@@ -1,6 +1,10 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { freePort } from '@one-secret/local'
 import pg from 'pg'
 import t from 'tap'
 import { CredentialsInvalid } from '../src/errors.js'
+import { isPostgresUnavailable } from '../src/plugins/postgres.js'
 import { transact } from '../src/transact.js'
 import { buildReplica, startBackends } from './harness.js'
 
@@ -21,6 +25,21 @@ const pid = async (): Promise<number> => {
   const { rows } = await pool.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
   return rows[0]!.pid
 }
+
+t.test('nobody listens at any address of a name: it is as much down as where there is one', async (t) => {
+  const port = await freePort()
+  const addresses = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }))
+  const socket = connect({
+    host: 'two',
+    port,
+    autoSelectFamily: true,
+    lookup: (_name, _options, found) => found(null, addresses)
+  })
+  const [error] = (await once(socket, 'error').catch((error: unknown) => [error])) as [Error]
+  t.type(error, AggregateError)
+  t.equal(isPostgresUnavailable(error), true)
+  t.equal(isPostgresUnavailable(new AggregateError([new Error('a bug')])), false)
+})
 
 t.test('what the work returns is returned, and committed', async (t) => {
   t.equal(await transact(db, async (client) => (await client.query<{ n: number }>('SELECT 1 AS n')).rows[0]?.n), 1)

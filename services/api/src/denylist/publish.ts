@@ -1,9 +1,10 @@
 import type { Redis } from 'ioredis'
 import { RevocationPending } from '../errors.js'
 import { within } from '../within.js'
-import { append, GENERATION, requireOneTime } from './append.js'
+import { append, GENERATION, requireOneTime, type Appended } from './append.js'
 import type { Barriers } from './barrier.js'
-import type { Denylist } from './denylist.js'
+import type { Denylist, Revocation } from './denylist.js'
+import { PAGE } from './records.js'
 import { replicated } from './replicas-of-redis.js'
 import { lostAgain } from './whole.js'
 
@@ -23,11 +24,24 @@ export interface PublishOptions {
   onPassed: (ms: number) => void
 }
 
+/**
+ * Appends in pages, so that Redis answers others in between. Whoever has applied the last page has applied those before it.
+ *
+ * @returns undefined where Redis has lost its data
+ */
+async function appendAll(redis: Redis, revocations: readonly Revocation[], by: string): Promise<Appended | undefined> {
+  let appended = await append(redis, GENERATION, revocations.slice(0, PAGE), { by })
+  for (let at = PAGE; at < revocations.length && appended !== undefined; at += PAGE) {
+    appended = await append(redis, GENERATION, revocations.slice(at, at + PAGE), { by })
+  }
+  return appended
+}
+
 /** Appends, and waits behind the barrier: the same whether this replica keeps a copy or asks Redis, for others may keep one. */
 export function createPublish(options: PublishOptions): Denylist['publish'] {
   const { redis, barriers, member, restore, hasReplicas, onPassed } = options
   return async (revocations) => {
-    const writeOnce = () => append(redis, GENERATION, revocations, { by: member })
+    const writeOnce = () => appendAll(redis, revocations, member)
     const write = () => (hasReplicas ? replicated(redis, writeOnce) : writeOnce())
     try {
       let appended = await write()

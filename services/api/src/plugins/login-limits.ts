@@ -78,10 +78,14 @@ export const loginLimits = fp<LimitOptions>(
 
 /**
  * Who counts as one: an address of IPv4; of IPv6 the first 64 bits, for whoever has one address there has the rest of them
- * too (RFC 6177).
+ * too (RFC 6177). And all together those of whom no address is known: whose connection is gone, or whom a balancer calls
+ * otherwise (`unknown`, RFC 7239 §6.2). Some balancers write the port behind the address.
  */
-export function networkOf(ip: string): string {
-  const address = ipaddr.process(ip)
+export function networkOf(ip: string | undefined): string {
+  const [, v4, v6] = /^(?:([\d.]+):\d+|\[(.*)\](?::\d+)?)$/.exec(ip ?? '') ?? []
+  const host = v4 ?? v6 ?? ip ?? ''
+  if (!ipaddr.isValid(host)) return 'unknown'
+  const address = ipaddr.process(host)
   return address instanceof ipaddr.IPv6
     ? `${address.parts
         .slice(0, 4)

@@ -60,6 +60,8 @@ const UNAVAILABLE = /^(08...|53...|57...|55P03|25P03)$/
 
 /** Whether an error means that the database cannot serve at the moment, which is no fault of the request. */
 export function isPostgresUnavailable(error: Error & { code?: string; syscall?: string }): boolean {
+  // A name with several addresses, each of which was tried.
+  if (error instanceof AggregateError) return (error.errors as Error[]).every(isPostgresUnavailable)
   if (error instanceof pg.DatabaseError) return UNAVAILABLE.test(error.code ?? '')
   // pg's own errors have no code, only these words; those of the socket have the failing call.
   return (

@@ -88,12 +88,13 @@ function bySentinel(url: string, sentinels: RedisOptions['sentinels']) {
  *
  * @returns what is wrong at the moment
  */
-function watch(client: Redis, log: FastifyBaseLogger): () => Error | undefined {
-  let lastError: Error | undefined
+function watch(client: Redis, log: FastifyBaseLogger): () => string | undefined {
+  let lastError: string | undefined
   client.on('error', (error: Error) => {
     // Its message only: the error of a refused AUTH carries the password.
-    if (lastError?.message !== error.message) log.warn({ reason: error.message }, 'no connection to Redis')
-    lastError = error
+    const reason = messageOf(error)
+    if (lastError !== reason) log.warn({ reason }, 'no connection to Redis')
+    lastError = reason
   })
   client.on('ready', () => {
     if (lastError !== undefined) log.info('connected to Redis again')
@@ -102,14 +103,16 @@ function watch(client: Redis, log: FastifyBaseLogger): () => Error | undefined {
   return () => lastError
 }
 
+/** Where a name has several addresses, what came of each: the error itself says nothing. */
+const messageOf = (error: Error): string =>
+  error instanceof AggregateError ? (error.errors as Error[]).map(messageOf).join('; ') : error.message
+
 /** @fastify/redis waits for a first connection without saying for what; this does, and gives up in words. */
-function ready(client: Redis, lastError: () => Error | undefined): Promise<void> {
+function ready(client: Redis, lastError: () => string | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       client.disconnect()
-      reject(
-        new Error(`Redis did not answer within ${START_TIMEOUT_MS / 1000} s: ${lastError()?.message ?? 'no reply'}`)
-      )
+      reject(new Error(`Redis did not answer within ${START_TIMEOUT_MS / 1000} s: ${lastError() ?? 'no reply'}`))
     }, START_TIMEOUT_MS)
     client.once('ready', () => {
       clearTimeout(timer)

@@ -178,7 +178,17 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
       const session = { ttlSeconds: refreshTokenTtlSeconds, userAgent: request.headers['user-agent'] }
       const { grant, revocations } = await startSession(app.pg, credentials, session, sessionLimit)
       // The sessions that made room have ended everywhere before the new one begins.
-      if (revocations.length > 0) await app.denylist.publish(revocations)
+      if (revocations.length > 0) {
+        try {
+          await app.denylist.publish(revocations)
+        } catch (error) {
+          // Nobody gets its tokens. Left alive it would push out a session that somebody uses, one for each repetition.
+          await endSession(app.pg, credentials.id, grant.sid).catch((err: unknown) =>
+            request.log.warn({ err }, 'a session that nobody was given lives on')
+          )
+          throw error
+        }
+      }
       logins.success++
       return deliver(reply, credentials.id, grant, { expiresIn, transport })
     }
