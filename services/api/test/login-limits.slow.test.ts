@@ -237,7 +237,7 @@ t.test('addresses of IPv6 count together where one machine has them all', async 
 
 t.test('those of whom no address is known count together, and are answered as anybody', async (t) => {
   for (const address of [undefined, '', 'unknown', '_hidden', '999.1.1.1', '[', '1.2.3.4:']) {
-    t.equal(networkOf(address), 'unknown', address)
+    t.equal(networkOf(address), 'unknown', String(address))
   }
   const app = await buildReplica(t, { ...limited, LOGIN_LIMIT_PER_ADDRESS: '2', TRUST_PROXY: '127.0.0.1' })
   const statuses = []

@@ -84,7 +84,8 @@ t.test('a token that is remembered is refused where a clock says so', async (t) 
 
 /** What this service alone asks of a token: that it is one of its own, spelled as it spells them. Written without its code. */
 function isOurs(token: string): boolean {
-  const [header, payload] = token.split('.') as [string, string]
+  const [header, payload, signature] = token.split('.') as [string, string, string]
+  if (Buffer.from(signature, 'base64url').toString('base64url') !== signature) return false
   if (Buffer.from(header, 'base64url').toString() !== '{"alg":"HS256","typ":"at+jwt","kid":"k1"}') return false
   const claims = claimsIn(token) as unknown as AccessClaims
   if (Buffer.from(JSON.stringify(claims)).toString('base64url') !== payload) return false
