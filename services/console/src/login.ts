@@ -81,7 +81,10 @@ export const logInForStore = (): Promise<Answer> => ask('POST', '/auth/login', {
 /** Signs up, and logs in. Whoever is there already, with this password, is logged in all the same. */
 export async function signUpAndLogIn(): Promise<Answer> {
   const signedUp = await signUp()
-  return signedUp.status === 201 || signedUp.status === 409 ? logIn('A') : signedUp
+  if (signedUp.status !== 201 && signedUp.status !== 409) return signedUp
+  const loggedIn = await logIn('A')
+  // That the name is taken says more than that the password is not that of whoever has it.
+  return signedUp.status === 409 && loggedIn.status === 401 ? signedUp : loggedIn
 }
 
 /** Exchanges the refresh token: the same session, and a new access token, from whichever replica. */

@@ -1,6 +1,7 @@
 import { signal } from '@preact/signals'
 import { ask, type Answer } from './ask.js'
 import { credentials, signUp } from './login.js'
+import { present } from './replicas.js'
 
 export const RACERS = ['memory', 'sticky', 'cluster', 'jwt'] as const
 export type Racer = (typeof RACERS)[number]
@@ -64,8 +65,8 @@ function count(name: Racer, answer: Answer): void {
   if (answer.servedBy !== undefined) see(name, answer.servedBy)
 }
 
-/** One that has not answered for so long while others have is gone, in milliseconds. */
-const GONE_MS = 900
+/** One that has missed so many turns, while the others have not, is gone. */
+const GONE_AFTER_TURNS = 3
 
 function see(name: Racer, server: string): void {
   const { servers, marks } = laneOf(name)
@@ -89,8 +90,14 @@ function missThoseWhoAreSilent(name: Racer): void {
   if (name === 'sticky') return
   const { servers, marks } = laneOf(name)
   const newest = Math.max(...Object.values(servers).map(({ seenAt }) => seenAt))
+  const everyMs = (Object.keys(servers).length * 1000) / RATE
   for (const [server, { seenAt, gone }] of Object.entries(servers)) {
-    if (gone || newest - seenAt < GONE_MS) continue
+    // This lane's servers answer the rest of the page too, which takes turns of it.
+    const isThere =
+      name === 'jwt'
+        ? present.peek().some((replica) => replica.name === server)
+        : newest - seenAt < GONE_AFTER_TURNS * everyMs
+    if (gone || isThere) continue
     const at = Math.max(0, elapsed.value - (performance.now() - seenAt) / 1000)
     change(name, {
       servers: { ...laneOf(name).servers, [server]: { seenAt, gone: true } },

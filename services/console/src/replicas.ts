@@ -24,7 +24,10 @@ function colourOf(name: string): number {
   const kept = colours.get(name)
   if (kept !== undefined) return kept
   const taken = new Set(known.peek().map(({ colour }) => colour))
-  const free = Array.from({ length: COLOURS }, (_, i) => i).find((i) => !taken.has(i)) ?? colours.size % COLOURS
+  // By its number first, where it has one: so another tab, and the next load, show it in the same colour.
+  const [, number = 1] = /-(\d+)$/.exec(name) ?? []
+  const inTurn = Array.from({ length: COLOURS }, (_, i) => (Number(number) - 1 + i + COLOURS) % COLOURS)
+  const free = inTurn.find((colour) => !taken.has(colour)) ?? colours.size % COLOURS
   colours.set(name, free)
   return free
 }

@@ -92,6 +92,7 @@ t.test('the anatomy of a token', { skip }, async (t) => {
   t.test('logged out, the token is crossed out and refused', async () => {
     await page.locator('#log-in').getByRole('button', { name: 'Log out' }).click()
     await page.locator('.whole-token.dead').waitFor()
+    await page.locator('.refusal .bad').nth(2).waitFor()
     await page.locator('.tries .asIs button').click()
     await page.locator('.tries .asIs .outcome', { hasText: 'TOKEN_REVOKED' }).waitFor()
   })
@@ -103,6 +104,7 @@ t.test('the anatomy of a token', { skip }, async (t) => {
     await page.locator('.whole-token .expires-in', { hasText: /^expired$/ }).waitFor({ timeout: 20_000 })
     await page.locator('.tries .asIs button').click()
     await page.locator('.tries .asIs .outcome', { hasText: 'TOKEN_EXPIRED' }).waitFor()
+    await page.locator('#log-in .said', { hasText: 'has expired since' }).waitFor()
   })
 
   t.test('what is wrong with a login is said', async () => {
@@ -110,6 +112,8 @@ t.test('the anatomy of a token', { skip }, async (t) => {
     await page.locator('[name=password]').fill('a wrong one, but long enough')
     await page.locator('#log-in').getByRole('button', { name: 'Log in', exact: true }).click()
     await said.getByText('CREDENTIALS_INVALID').waitFor()
+    await page.locator('#log-in button[type=submit]').click()
+    await said.getByText('USERNAME_TAKEN').waitFor()
     await page.locator('[name=username]').fill(`new-${Date.now()}`)
     await page.locator('[name=password]').fill('short')
     await page.locator('#log-in button[type=submit]').click()

@@ -81,6 +81,7 @@ t.test('the page, with docker compose', { skip, timeout: 600_000 }, async (t) =>
     }
     const id = (await obey('kill-memory')).slice(0, 12)
     await page.locator('.events', { hasText: `${id} has gone` }).waitFor({ timeout: 15_000 })
+    t.equal(await page.locator('.events li', { hasText: 'Signed token' }).count(), 0, 'the eight of the api are there')
     await obey('revive-memory')
     await page.locator('.events', { hasText: `${id} is back` }).waitFor({ timeout: 30_000 })
     t.equal(await lane('jwt').locator('rect.refused:not([height="0"])').count(), 0, 'jwt: nobody noticed')

@@ -19,6 +19,7 @@ t.test('the hops', { skip }, async (t) => {
         )
       )
     t.equal(new Set(colours).size, 3)
+    t.match(await server('api-2').getAttribute('class'), /\bcolour-1\b/, 'the same at each load')
   })
 
   t.test('who issued the token, and who checked it last', async (t) => {
@@ -34,6 +35,16 @@ t.test('the hops', { skip }, async (t) => {
     const last = page.locator('.log li').first()
     t.match(await last.textContent(), /GET \/whoami/)
     t.equal(await last.locator('.replica').textContent(), verifier)
+  })
+
+  t.test('who refused a token that was changed', async (t) => {
+    await page.locator('.tries .payload button').click()
+    await page.locator('.hops-picture .cross').waitFor()
+    const refused = await page.locator('.server:has(.cross)').getAttribute('data-replica')
+    t.match(await page.locator('.hops-picture figcaption').textContent(), `${refused} refused what it got last.`)
+    t.equal(await page.locator('.hops-picture .check').count(), 0)
+    await page.getByRole('button', { name: 'Send 1', exact: true }).click()
+    await page.locator('.hops-picture .check').waitFor()
   })
 
   t.test('a hundred are shared out', async (t) => {

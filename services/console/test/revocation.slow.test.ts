@@ -20,7 +20,7 @@ t.test('taking a token back', { skip }, async (t) => {
     await page.locator('.sum', { hasText: 'requests were sent' }).waitFor()
     t.strictSame((await page.locator('.refusal .replica').allTextContents()).sort(), names)
     for (const text of await page.locator('.refusal p span:last-child').allTextContents()) {
-      t.match(text, /^refused from \d+ ms on$/)
+      t.match(text, /^first refusal seen at \d+ ms$/)
     }
     const [, sent, accepted] =
       /^(\d+) requests .* (\d+) were/.exec((await page.locator('.sum').textContent()) ?? '') ?? []

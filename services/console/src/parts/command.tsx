@@ -24,9 +24,7 @@ export function Line({ command }: { command: string }) {
   }
   return (
     <div class="command">
-      <code ref={text} tabIndex={0}>
-        {command}
-      </code>
+      <code ref={text}>{command}</code>
       <button type="button" class="small" aria-label={`${commands[said]}: ${command}`} onClick={() => void copy()}>
         {commands[said]}
       </button>

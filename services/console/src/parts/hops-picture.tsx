@@ -5,6 +5,7 @@ import { current } from '../login.js'
 import { mayMove } from '../motion.js'
 import { isSilent, replicas, shortName } from '../replicas.js'
 import { words } from '../words/words.js'
+import { isGood } from './outcome.js'
 
 const WIDTH = 400
 const HEIGHT = 270
@@ -27,7 +28,7 @@ const TRAVEL_MS = 620
 function animate(group: SVGGElement, hop: Hop, y: number | undefined): void {
   const dot = document.createElementNS('http://www.w3.org/2000/svg', 'circle')
   dot.setAttribute('r', '4.5')
-  dot.setAttribute('class', `packet ${hop.status >= 200 && hop.status < 300 ? 'good' : 'bad'}`)
+  dot.setAttribute('class', `packet ${isGood(hop) ? 'good' : 'bad'}`)
   group.append(dot)
   const at = (x: number, y: number): { transform: string } => ({ transform: `translate(${x}px, ${y}px)` })
   const far = y === undefined ? at(BALANCER.x, BALANCER.y) : at(REPLICAS_X, y)
@@ -36,11 +37,15 @@ function animate(group: SVGGElement, hop: Hop, y: number | undefined): void {
   flight.finished.finally(() => dot.remove()).catch(() => undefined)
 }
 
-/** Who issued the token that is used, and who checked it last. */
-function useRoles(): { issuer: string | undefined; verifier: string | undefined } {
+/** Who issued the token that is used, and who checked it last, or the one that was sent in its place. */
+function useRoles(): { issuer: string | undefined; verifier: string | undefined; refused: boolean } {
   const issuer = current.value?.issuer
-  const verifier = recent.value.find(({ path, servedBy }) => path === '/whoami' && servedBy !== undefined)?.servedBy
-  return { issuer, verifier: issuer === undefined ? undefined : verifier }
+  const last = recent.value.find(({ path, servedBy }) => path === '/whoami' && servedBy !== undefined)
+  return {
+    issuer,
+    verifier: issuer === undefined ? undefined : last?.servedBy,
+    refused: last !== undefined && !isGood(last)
+  }
 }
 
 /** The balancer and the replicas, as they have been seen; and each request on its way. */
@@ -49,8 +54,8 @@ export function HopsPicture() {
   const places = useRef<ReadonlyMap<string, number>>(new Map())
   const { hops } = words.value
   const all = replicas.value
-  const { issuer, verifier } = useRoles()
-  const said = hops.picture(issuer && shortName(issuer), verifier && shortName(verifier))
+  const { issuer, verifier, refused } = useRoles()
+  const said = hops.picture(issuer && shortName(issuer), verifier && shortName(verifier), refused)
   const total = all.reduce((sum, { name }) => sum + (tally.value[name] ?? 0), 0)
   places.current = new Map(all.map(({ name }, i) => [name, yOf(i, all.length)]))
 
@@ -101,12 +106,23 @@ export function HopsPicture() {
           const count = tally.value[name] ?? 0
           const share = total === 0 ? 0 : count / total
           const silent = isSilent(replica)
-          const marks = [name === issuer && hops.issued, name === verifier && hops.verified].filter(Boolean).join(' · ')
+          const marks = [name === issuer && hops.issued, name === verifier && (refused ? hops.refused : hops.verified)]
+            .filter(Boolean)
+            .join(' · ')
           return (
             <g key={name} class={`server colour-${colour}${silent ? ' silent' : ''}`} data-replica={name}>
               {name === issuer && <circle class="issuer" cx={REPLICAS_X} cy={y} r={15} />}
               <circle class="dot" cx={REPLICAS_X} cy={y} r={10} />
-              {name === verifier && <path class="check" d={`M ${REPLICAS_X - 4.5} ${y} l 3.2 3.4 l 5.8 -6.6`} />}
+              {name === verifier && (
+                <path
+                  class={refused ? 'cross' : 'check'}
+                  d={
+                    refused
+                      ? `M ${REPLICAS_X - 4} ${y - 4} l 8 8 m 0 -8 l -8 8`
+                      : `M ${REPLICAS_X - 4.5} ${y} l 3.2 3.4 l 5.8 -6.6`
+                  }
+                />
+              )}
               <text class="name" x={REPLICAS_X + 22} y={y - 2}>
                 {shortName(name)}
               </text>

@@ -2,10 +2,10 @@ import { useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
 import {
   current,
+  isExpired,
   lifetime,
   logIn,
   logOut,
-  markEnded,
   password,
   refresh,
   signUpAndLogIn,
@@ -14,6 +14,7 @@ import {
 } from '../login.js'
 import { Said } from '../parts/said.js'
 import { words } from '../words/words.js'
+import { end } from './revocation.js'
 
 const LIFETIMES = [15, 60, 900] as const
 
@@ -29,11 +30,12 @@ export function LogIn() {
     answer.value = await action()
     busy.value = false
   }
-  const leave = async ({ token, sid }: Login): Promise<Answer> => {
-    const answer = await logOut(token)
-    if (answer.status === 200) markEnded((other) => other.sid === sid)
-    return answer
-  }
+  const leave = (login: Login): Promise<Answer> =>
+    end(
+      login,
+      () => logOut(login.token),
+      ({ sid }) => sid === login.sid
+    )
 
   return (
     <form
@@ -52,6 +54,7 @@ export function LogIn() {
           autocomplete="username"
           autocapitalize="none"
           spellcheck={false}
+          title={login.usernameRule}
           value={username.value}
           onInput={({ currentTarget }) => (username.value = currentTarget.value)}
         />
@@ -95,7 +98,11 @@ export function LogIn() {
         </button>
       </div>
       <Said answer={answer.value} empty={login.nothing}>
-        {answer.value?.status === 200 && <span class="quiet">: {held?.ended ? login.loggedOut : login.loggedIn}</span>}
+        {answer.value?.status === 200 && (
+          <span class="quiet">
+            : {held?.ended ? login.loggedOut : isExpired.value ? login.expired : login.loggedIn}
+          </span>
+        )}
       </Said>
       <p class="note">{login.note}</p>
     </form>

@@ -30,6 +30,7 @@ export const en = {
   login: {
     heading: 'Log in',
     username: 'User name',
+    usernameRule: '2 to 32 letters, digits, dots, dashes and underscores, a letter or a digit first',
     password: 'Password, 15 characters or more',
     lifetime: 'Token lives for',
     lifetimes: { 15: '15 seconds', 60: '1 minute', 900: '15 minutes' },
@@ -40,7 +41,8 @@ export const en = {
     note: 'The users here are there to be thrown away. The token is kept in the memory of this page alone: reload it, and you are logged out.',
     nothing: 'Nobody has logged in yet.',
     loggedIn: 'it signed the token, and every other server believes it.',
-    loggedOut: 'every server refuses the token now.'
+    loggedOut: 'the logout is final: every server refuses the token now.',
+    expired: 'the token has expired since. Get a new one, also to log out.'
   },
   answer: {
     nobody: 'nobody answered',
@@ -111,18 +113,19 @@ export const en = {
   },
   hops: {
     heading: 'Hops',
-    text: 'Each request goes to the next server. None of them knows you; all of them can check the signature.',
+    text: 'Each request goes to the next server, in turn with those by which this page sees every second who is there. None of them knows you; all of them can check the signature.',
     you: 'you',
     balancer: 'balancer',
     none: 'Nobody has answered yet.',
-    picture: (issuer: string | undefined, verifier: string | undefined) =>
+    picture: (issuer: string | undefined, verifier: string | undefined, refused: boolean) =>
       issuer === undefined
         ? 'Nobody has issued a token yet.'
         : verifier === undefined
           ? `${issuer} issued the token.`
-          : `${issuer} issued the token; ${verifier} checked it last.`,
+          : `${issuer} issued the token; ${verifier} ${refused ? 'refused what it got' : 'checked it'} last.`,
     issued: 'issued it',
     verified: 'checked it',
+    refused: 'refused',
     silent: (seconds: number) => `silent for ${seconds} s`,
     send: 'Send 1',
     sendMany: 'Send 100',
@@ -157,12 +160,12 @@ export const en = {
     everywhere: 'Log out everywhere',
     watch: 'Who refuses it, and when',
     watchText:
-      'While the logout is under way the page keeps asking with the token: a line from each question to its answer.',
+      'While the logout is under way the page keeps asking with the token: a line from each question to its answer. A server is seen to refuse when a question gets to it.',
     watchEmpty: 'Log a browser out to see it.',
     answered: 'logout answered',
     accepted: 'accepted',
     refused: 'refused',
-    first: (ms: number) => `refused from ${ms} ms on`,
+    first: (ms: number) => `first refusal seen at ${ms} ms`,
     notYet: 'has not refused it yet',
     after: (sent: number, accepted: number) =>
       `${sent} requests were sent after the logout had answered: ${accepted} were accepted.`,
@@ -263,7 +266,7 @@ export const en = {
     start: 'Start the race',
     stop: 'Stop the race',
     missing: 'These lanes have no servers: nobody has turned the comparison on.',
-    kill: 'While they race, kill a server that keeps sessions in its memory.',
+    kill: 'While they race, kill a server that keeps sessions in its memory. Only who is kept at that one notices: where nothing happens, kill the next.',
     accepted: 'accepted',
     refused: 'refused',
     perSecond: 'a second',

@@ -26,6 +26,7 @@ export const ko: Words = {
   login: {
     heading: '로그인',
     username: '사용자 이름',
+    usernameRule: '영문자, 숫자, 점, 붙임표, 밑줄 2~32자. 첫 글자는 영문자나 숫자',
     password: '비밀번호 (15자 이상)',
     lifetime: '토큰 수명',
     lifetimes: { 15: '15초', 60: '1분', 900: '15분' },
@@ -36,7 +37,8 @@ export const ko: Words = {
     note: '여기의 사용자는 한 번 쓰고 버려도 됩니다. 토큰은 이 페이지의 메모리에만 있으므로, 새로 고치면 로그아웃됩니다.',
     nothing: '아직 아무도 로그인하지 않았습니다.',
     loggedIn: '이 서버가 토큰에 서명했고, 다른 서버도 모두 믿습니다.',
-    loggedOut: '이제 어느 서버도 이 토큰을 받지 않습니다.'
+    loggedOut: '로그아웃이 끝났습니다. 이제 어느 서버도 이 토큰을 받지 않습니다.',
+    expired: '그 뒤에 토큰이 만료되었습니다. 로그아웃하려 해도 새 토큰이 필요합니다.'
   },
   answer: {
     nobody: '응답 없음',
@@ -107,18 +109,19 @@ export const ko: Words = {
   },
   hops: {
     heading: '이동',
-    text: '요청은 매번 다음 서버로 갑니다. 어느 서버도 당신을 모르지만, 모두 서명을 확인할 수 있습니다.',
+    text: '요청은 매번 다음 서버로 갑니다. 누가 있는지 보려고 이 페이지가 1초마다 보내는 요청도 순서에 들어갑니다. 어느 서버도 당신을 모르지만, 모두 서명을 확인할 수 있습니다.',
     you: '나',
     balancer: '밸런서',
     none: '아직 응답한 서버가 없습니다.',
-    picture: (issuer, verifier) =>
+    picture: (issuer, verifier, refused) =>
       issuer === undefined
         ? '아직 발급된 토큰이 없습니다.'
         : verifier === undefined
           ? `발급: ${issuer}`
-          : `발급: ${issuer}, 마지막 확인: ${verifier}`,
+          : `발급: ${issuer}, 마지막 ${refused ? '거부' : '확인'}: ${verifier}`,
     issued: '발급',
     verified: '확인',
+    refused: '거부',
     silent: (seconds) => `${seconds}초째 조용함`,
     send: '1개 보내기',
     sendMany: '100개 보내기',
@@ -152,12 +155,13 @@ export const ko: Words = {
     endOf: (session) => `세션 ${session} 끝내기`,
     everywhere: '모든 기기에서 로그아웃',
     watch: '누가 언제부터 거부하는가',
-    watchText: '로그아웃이 진행되는 동안 페이지는 그 토큰으로 계속 묻습니다. 선은 요청을 보낸 때부터 응답까지입니다.',
+    watchText:
+      '로그아웃이 진행되는 동안 페이지는 그 토큰으로 계속 묻습니다. 선은 요청을 보낸 때부터 응답까지입니다. 서버의 거부는 요청이 그 서버에 닿아야 보입니다.',
     watchEmpty: '브라우저에서 로그아웃하면 볼 수 있습니다.',
     answered: '로그아웃 응답',
     accepted: '허용',
     refused: '거부',
-    first: (ms) => `${ms} ms부터 거부`,
+    first: (ms) => `${ms} ms에 첫 거부`,
     notYet: '아직 거부하지 않음',
     after: (sent, accepted) => `로그아웃 응답 뒤에 보낸 요청 ${sent}개 중 ${accepted}개가 허용되었습니다.`,
     receipt: '영수증',
@@ -254,7 +258,7 @@ export const ko: Words = {
     start: '경주 시작',
     stop: '경주 멈춤',
     missing: '이 방식들에는 서버가 없습니다. 비교가 켜져 있지 않습니다.',
-    kill: '경주하는 동안, 메모리에 세션을 두는 서버 하나를 죽여 보세요.',
+    kill: '경주하는 동안, 메모리에 세션을 두는 서버 하나를 죽여 보세요. 그 서버에 붙은 쪽만 알아챕니다. 아무 일도 없으면 다음 서버를 죽이세요.',
     accepted: '허용',
     refused: '거부',
     perSecond: '초당',
