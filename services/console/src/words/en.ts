@@ -113,7 +113,7 @@ export const en = {
   },
   hops: {
     heading: 'Hops',
-    text: 'Each request goes to the next server, in turn with those by which this page sees every second who is there. None of them knows you; all of them can check the signature.',
+    text: 'Each request goes to the next server, and so do those with which this page asks every second who is there. None of them knows you; all of them can check the signature.',
     you: 'you',
     balancer: 'balancer',
     none: 'Nobody has answered yet.',
