@@ -31,7 +31,8 @@ export interface SessionLimit {
  * replicas, each sees the sessions of those before it; and one whose password was changed since it was compared is
  * refused, or the session would survive the change.
  *
- * @returns the grant, and what has to be published before it is handed out: the sessions that had to make room
+ * @returns the grant, and what has to be published before it is handed out: the sessions that had to make room, now or
+ *   a while ago
  * @throws CredentialsInvalid (401), SessionLimitReached (409)
  */
 export async function startSession(

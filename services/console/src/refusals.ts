@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals'
+import { computed, signal } from '@preact/signals'
 import { ask, type Answer } from './ask.js'
 import { present } from './replicas.js'
 
@@ -22,6 +22,9 @@ export interface Watch {
 }
 
 export const watch = signal<Watch | undefined>(undefined)
+
+/** One at a time: meanwhile nobody else is logged out. */
+export const isWatching = computed(() => watch.value?.done === false)
 
 /** So long before the logout the asking begins, so that the token is seen to be good; and so long after it goes on. */
 const BEFORE_MS = 160

@@ -30,10 +30,12 @@ export interface PublishOptions {
  * @returns undefined where Redis has lost its data
  */
 async function appendAll(redis: Redis, revocations: readonly Revocation[], by: string): Promise<Appended | undefined> {
-  let appended = await append(redis, GENERATION, revocations.slice(0, PAGE), { by })
-  for (let at = PAGE; at < revocations.length && appended !== undefined; at += PAGE) {
+  let appended
+  let at = 0
+  do {
     appended = await append(redis, GENERATION, revocations.slice(at, at + PAGE), { by })
-  }
+    at += PAGE
+  } while (appended !== undefined && at < revocations.length)
   return appended
 }
 

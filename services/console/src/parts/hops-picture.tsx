@@ -52,7 +52,7 @@ function useRoles(): { issuer: string | undefined; verifier: string | undefined;
 export function HopsPicture() {
   const moving = useRef<SVGGElement>(null)
   const places = useRef<ReadonlyMap<string, number>>(new Map())
-  const { hops } = words.value
+  const { hops, answer } = words.value
   const all = replicas.value
   const { issuer, verifier, refused } = useRoles()
   const said = hops.picture(issuer && shortName(issuer), verifier && shortName(verifier), refused)
@@ -106,7 +106,10 @@ export function HopsPicture() {
           const count = tally.value[name] ?? 0
           const share = total === 0 ? 0 : count / total
           const silent = isSilent(replica)
-          const marks = [name === issuer && hops.issued, name === verifier && (refused ? hops.refused : hops.verified)]
+          const marks = [
+            name === issuer && hops.issued,
+            name === verifier && (refused ? answer.refused : hops.verified)
+          ]
             .filter(Boolean)
             .join(' · ')
           return (

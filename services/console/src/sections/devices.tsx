@@ -2,7 +2,7 @@ import { signal } from '@preact/signals'
 import { ask, type Answer } from '../ask.js'
 import { logins, shortId, type Login } from '../login.js'
 import { Outcome } from '../parts/outcome.js'
-import { watch } from '../refusals.js'
+import { isWatching } from '../refusals.js'
 import { language, words } from '../words/words.js'
 
 /** A login, as `GET /me/sessions` lists it. */
@@ -49,7 +49,7 @@ interface Ending {
 export function Devices({ end }: Ending) {
   const { revocation } = words.value
   const asker = anybody()
-  const isBusy = watch.value !== undefined && !watch.value.done
+  const isBusy = isWatching.value
   const time = (date: string): string =>
     new Intl.DateTimeFormat(language.value, { timeStyle: 'medium' }).format(new Date(date))
 

@@ -1,20 +1,10 @@
 import { useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
-import {
-  current,
-  isExpired,
-  lifetime,
-  logIn,
-  logOut,
-  password,
-  refresh,
-  signUpAndLogIn,
-  username,
-  type Login
-} from '../login.js'
+import { current, isExpired, lifetime, logIn, password, refresh, signUpAndLogIn, username } from '../login.js'
 import { Said } from '../parts/said.js'
+import { isWatching } from '../refusals.js'
 import { words } from '../words/words.js'
-import { end } from './revocation.js'
+import { leave } from './revocation.js'
 
 const LIFETIMES = [15, 60, 900] as const
 
@@ -30,12 +20,6 @@ export function LogIn() {
     answer.value = await action()
     busy.value = false
   }
-  const leave = (login: Login): Promise<Answer> =>
-    end(
-      login,
-      () => logOut(login.token),
-      ({ sid }) => sid === login.sid
-    )
 
   return (
     <form
@@ -93,7 +77,11 @@ export function LogIn() {
         <button type="button" disabled={busy.value || held === undefined} onClick={() => void run(() => refresh('A'))}>
           {login.refresh}
         </button>
-        <button type="button" disabled={busy.value || !held || held.ended} onClick={() => void run(() => leave(held!))}>
+        <button
+          type="button"
+          disabled={busy.value || isWatching.value || !held || held.ended}
+          onClick={() => void run(() => leave(held!))}
+        >
           {login.logOut}
         </button>
       </div>

@@ -5,18 +5,14 @@ import { ExpiresIn } from '../parts/expires-in.js'
 import { RefusalChart } from '../parts/refusal-chart.js'
 import { Receipt } from '../parts/receipt.js'
 import { Said } from '../parts/said.js'
-import { watch, watchRefusals } from '../refusals.js'
+import { isWatching, watch, watchRefusals } from '../refusals.js'
 import { words } from '../words/words.js'
 import { Devices, listDevices } from './devices.js'
 
 const BROWSERS: readonly BrowserName[] = ['A', 'B']
 
 /** Sends what ends these sessions, and watches the refusals of one of their tokens. */
-export async function end(
-  watched: Login,
-  send: () => Promise<Answer>,
-  isEnded: (login: Login) => boolean
-): Promise<Answer> {
+async function end(watched: Login, send: () => Promise<Answer>, isEnded: (login: Login) => boolean): Promise<Answer> {
   const answer = await watchRefusals(watched.token, send)
   if (answer.status !== 200) return answer
   markEnded(isEnded)
@@ -24,12 +20,20 @@ export async function end(
   return answer
 }
 
+/** Logs out, and watches that. */
+export const leave = (login: Login): Promise<Answer> =>
+  end(
+    login,
+    () => logOut(login.token),
+    ({ sid }) => sid === login.sid
+  )
+
 /** One of two logins of the same user. */
 function Browser({ name }: { name: BrowserName }) {
   const answer = useSignal<Answer | undefined>(undefined)
   const { revocation } = words.value
   const login = logins[name].value
-  const isBusy = watch.value !== undefined && !watch.value.done
+  const isBusy = isWatching.value
 
   const label = (text: string): string => `${text}: ${revocation.browser(name)}`
 
@@ -40,9 +44,8 @@ function Browser({ name }: { name: BrowserName }) {
   const askWho = async (): Promise<void> => {
     answer.value = await whoami(login?.token ?? '')
   }
-  const leave = async (login: Login): Promise<void> => {
-    const isThis = ({ sid }: Login): boolean => sid === login.sid
-    answer.value = await end(login, () => logOut(login.token), isThis)
+  const exit = async (login: Login): Promise<void> => {
+    answer.value = await leave(login)
   }
 
   return (
@@ -79,7 +82,7 @@ function Browser({ name }: { name: BrowserName }) {
           type="button"
           aria-label={label(revocation.logOut)}
           disabled={isBusy || !login || login.ended}
-          onClick={() => void leave(login!)}
+          onClick={() => void exit(login!)}
         >
           {revocation.logOut}
         </button>

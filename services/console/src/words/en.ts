@@ -125,7 +125,6 @@ export const en = {
           : `${issuer} issued the token; ${verifier} ${refused ? 'refused what it got' : 'checked it'} last.`,
     issued: 'issued it',
     verified: 'checked it',
-    refused: 'refused',
     silent: (seconds: number) => `silent for ${seconds} s`,
     send: 'Send 1',
     sendMany: 'Send 100',

@@ -121,7 +121,6 @@ export const ko: Words = {
           : `발급: ${issuer}, 마지막 ${refused ? '거부' : '확인'}: ${verifier}`,
     issued: '발급',
     verified: '확인',
-    refused: '거부',
     silent: (seconds) => `${seconds}초째 조용함`,
     send: '1개 보내기',
     sendMany: '100개 보내기',
