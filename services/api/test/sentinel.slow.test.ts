@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -47,9 +48,11 @@ async function startServer(
     ].join('\n')
   )
   const child = spawn(role === 'redis' ? redisServer! : redisSentinel!, [file], { stdio: 'ignore' })
-  t.teardown(() => {
+  // The folder is removed after that, and must not be written to any more.
+  const exited = once(child, 'exit')
+  t.teardown(async () => {
     child.kill('SIGKILL')
-    child.kill('SIGCONT')
+    await exited
   })
   const client = new Redis({
     port,
