@@ -5,8 +5,7 @@ import { envSchema, type JSONSchemaType } from 'env-schema'
 import ms from 'ms'
 import { Type, type Static } from 'typebox'
 import { MAX_LEASE_MS } from './denylist/protocol.js'
-import { parseKeyRing, type KeyRing } from './key-ring.js'
-import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './tokens.js'
+import { MAX_ACCESS_TOKEN_TTL_SECONDS, parseKeyRing, type KeyRing } from './key-ring.js'
 
 /** Of a byte each: longer ones would make tokens longer than are accepted, so that no token would be good. */
 const CLAIM = '^[\\x20-\\x7e]{1,256}$'

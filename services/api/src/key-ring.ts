@@ -9,6 +9,9 @@ export interface Key {
 /** The first key signs; every key verifies, so that a key can be replaced without ending anybody's session. */
 export type KeyRing = readonly [Key, ...Key[]]
 
+/** The longest life an access token can be configured to: what its revocation must outlive, and the key that signed it. */
+export const MAX_ACCESS_TOKEN_TTL_SECONDS = 15 * 60
+
 /** A key shorter than the hash's output weakens HS256 (RFC 7518 §3.2). */
 const MIN_SECRET_BYTES = 32
 

@@ -8,10 +8,9 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import ms from 'ms'
-import type { Key, KeyRing } from './key-ring.js'
+import { MAX_ACCESS_TOKEN_TTL_SECONDS, type Key, type KeyRing } from './key-ring.js'
 import { askReplicas, has, type Answer, type Asked } from './keys/ask-replicas.js'
 import { editRingFile, readRingFile, type RingFile } from './keys/ring-file.js'
-import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './tokens.js'
 
 const HELP = `Replaces the secret without logging anybody out: add a key, sign with it, drop the old one.
 

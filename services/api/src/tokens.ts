@@ -3,9 +3,7 @@ import { LRUCache } from 'lru-cache'
 import { Type, type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { TokenExpired, TokenInvalid } from './errors.js'
-
-/** The longest life an access token can be configured to: what a revocation must outlive. */
-export const MAX_ACCESS_TOKEN_TTL_SECONDS = 15 * 60
+import { MAX_ACCESS_TOKEN_TTL_SECONDS } from './key-ring.js'
 
 /** How far ahead of ours the clock of the replica that issued a token may be. */
 export const CLOCK_TOLERANCE_SECONDS = 5

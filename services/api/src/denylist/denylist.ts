@@ -1,5 +1,6 @@
 import { Type, type Static } from 'typebox'
-import { MAX_ACCESS_TOKEN_TTL_SECONDS, type AccessClaims } from '../tokens.js'
+import { MAX_ACCESS_TOKEN_TTL_SECONDS } from '../key-ring.js'
+import type { AccessClaims } from '../tokens.js'
 
 /** What is taken back: one token by its `jti`, or by its `sid` a session with every access token it ever got. */
 export interface Revocation {
