@@ -40,6 +40,16 @@ export const current: ReadonlySignal<Login | undefined> = computed(() => logins.
 /** By the balancer's clock. */
 export const isExpired = computed(() => current.value !== undefined && current.value.exp <= serverSeconds.value)
 
+/** An answer to a token, and the login that it was of. */
+export interface Told {
+  answer: Answer
+  login: Login | undefined
+}
+
+/** The answer, as long as it holds of the token that is shown: not once that is another one, or has ended or expired since. */
+export const stillHolds = (told: Told | undefined): Answer | undefined =>
+  told && told.login === current.value && !(told.answer.status === 200 && isExpired.value) ? told.answer : undefined
+
 /** Where a login comes from: what the api answered with. */
 function loginFrom({ body }: Answer): Login | undefined {
   const { access_token: token, refresh_token: refreshToken } = body

@@ -1,6 +1,5 @@
 import { signal } from '@preact/signals'
-import type { Answer } from '../ask.js'
-import { current, whoami } from '../login.js'
+import { current, stillHolds, whoami, type Told } from '../login.js'
 import { Said } from '../parts/said.js'
 import { changeLetter, PARTS, partsOf, type Change, type Part } from '../token.js'
 import { words } from '../words/words.js'
@@ -8,7 +7,11 @@ import { words } from '../words/words.js'
 type Sent = 'asIs' | Part
 const SENT: readonly Sent[] = ['asIs', ...PARTS]
 
-const answers = signal<Partial<Record<Sent, { answer: Answer; change: Change | undefined; from: string }>>>({})
+interface Try extends Told {
+  change: Change | undefined
+}
+
+const tries = signal<Partial<Record<Sent, Try>>>({})
 
 /** The letter that was exchanged last, and of which token. */
 export const lastChange = signal<(Change & { from: string }) | undefined>(undefined)
@@ -24,12 +27,12 @@ export function Tamper() {
     const change = what === 'asIs' ? undefined : changeLetter(from, what)
     lastChange.value = change && { ...change, from }
     const answer = await whoami(change?.token ?? from)
-    answers.value = { ...answers.value, [what]: { answer, change, from } }
+    tries.value = { ...tries.value, [what]: { answer, login, change } }
   }
-  const letter = ({ change, from }: { change: Change | undefined; from: string }): string => {
-    if (change === undefined) return ''
+  const letter = ({ change, login }: Try): string => {
+    if (change === undefined || login === undefined) return ''
     const { part, at, token } = change
-    return tamper.letter(partsOf(from)[part][at] ?? '', partsOf(token)[part][at] ?? '', at + 1)
+    return tamper.letter(partsOf(login.token)[part][at] ?? '', partsOf(token)[part][at] ?? '', at + 1)
   }
 
   return (
@@ -38,7 +41,8 @@ export function Tamper() {
       <p>{tamper.text}</p>
       <ul class="tries">
         {SENT.map((what) => {
-          const sent = answers.value[what]
+          const sent = tries.value[what]
+          const answer = stillHolds(sent)
           const name = what === 'asIs' ? tamper.asIs : anatomy.parts[what]
           return (
             <li key={what} class={what}>
@@ -50,7 +54,7 @@ export function Tamper() {
               >
                 {name}
               </button>
-              <Said answer={sent?.answer}>{sent && <span class="quiet letter">{letter(sent)}</span>}</Said>
+              <Said answer={answer}>{sent && <span class="quiet letter">{letter(sent)}</span>}</Said>
             </li>
           )
         })}

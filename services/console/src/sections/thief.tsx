@@ -1,16 +1,16 @@
 import { useSignal } from '@preact/signals'
-import type { Answer } from '../ask.js'
-import { current, whoami } from '../login.js'
+import { current, stillHolds, whoami, type Told } from '../login.js'
 import { Said } from '../parts/said.js'
 import { words } from '../words/words.js'
 
 /** What whoever steals a token knows, and can do. */
 export function Thief() {
-  const answer = useSignal<Answer | undefined>(undefined)
+  const told = useSignal<Told | undefined>(undefined)
   const { thief } = words.value.anatomy
   const login = current.value
+  const answer = stillHolds(told.value)
   const steal = async (): Promise<void> => {
-    answer.value = await whoami(login?.token ?? '')
+    told.value = { answer: await whoami(login?.token ?? ''), login }
   }
   return (
     <div class="thief card">
@@ -27,7 +27,7 @@ export function Thief() {
         </button>
         <span class="quiet">{thief.text}</span>
       </div>
-      <Said answer={answer.value}> {answer.value?.status === 200 ? thief.accepted : thief.refused}</Said>
+      <Said answer={answer}> {answer?.status === 200 ? thief.accepted : thief.refused}</Said>
     </div>
   )
 }
