@@ -221,6 +221,24 @@ t.test('somebody holds the row of a user and does not let go: 503, and nothing w
   t.equal((await changePassword(a, mine.access_token, PASSWORD, 'a new horse and battery')).statusCode, 200)
 })
 
+t.test(
+  'a replica goes silent in the middle of a transaction: within five seconds Postgres takes the row from it',
+  async (t) => {
+    const mine = await logIn(a)
+    const silent = await b.pg.connect()
+    t.teardown(() => silent.release(true))
+    await silent.query('BEGIN')
+    await silent.query('SELECT FROM sessions WHERE id = $1 FOR UPDATE', [sidOf(mine)])
+    const began = performance.now()
+    t.match((await logOut(c, mine.access_token)).json(), { code: 'DATABASE_UNAVAILABLE' })
+    let answer = await logOut(c, mine.access_token)
+    while (answer.statusCode === 503 && performance.now() - began < 9000) answer = await logOut(c, mine.access_token)
+    t.equal(answer.statusCode, 200)
+    await refusedEverywhere(t, mine, 'who has logged out at last')
+    await t.rejects(silent.query('COMMIT'), 'what it had begun is not done')
+  }
+)
+
 t.test('forty thousand sessions of one user are ended, and the one that asks lives on', async (t) => {
   const { id, username } = await signUp(a)
   const [mine, other] = [await logIn(a, username), await logIn(b, username)]
