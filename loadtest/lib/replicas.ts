@@ -31,6 +31,12 @@ export function discoverReplicas(accessToken: string): string[] {
   return names
 }
 
+/** The names of those who answer, sorted, however many they are: as far as so many requests find them. */
+export function whoAnswers(accessToken: string, requests = 40): string[] {
+  const names = Array.from({ length: requests }, () => servedBy(whoami(accessToken)))
+  return [...new Set(names)].filter((name) => name !== undefined).sort()
+}
+
 /** For each slot one threshold `metric{replica:slot}`. */
 export function forEachReplica(metric: string, threshold: string): Record<string, string[]> {
   const slots = Array.from({ length: replicaCount }, (_, slot) => slot)

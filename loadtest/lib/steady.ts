@@ -10,6 +10,7 @@ import {
   signUpOrBeRefused,
   tokensOf,
   whoami,
+  type Response,
   type Tokens
 } from './api.ts'
 import { count, duration } from './environment.ts'
@@ -57,10 +58,11 @@ export function logInOnce(): Tokens {
   return must(tokensOf(login), 'logging in', login)
 }
 
-export function read({ accessToken }: Tokens): void {
-  const { status } = whoami(accessToken)
-  served.add(status === 200)
+export function read({ accessToken }: Tokens): Response {
+  const response = whoami(accessToken)
+  served.add(response.status === 200)
   reads.add(1)
+  return response
 }
 
 /** Signs somebody up whom nobody has signed up before: were it done twice, the answer would be 409. */

@@ -238,22 +238,49 @@ t.test('stolen-token fails where a token works for longer', async (t) => {
   ])
 })
 
-for (const script of ['rolling-restart', 'scale']) {
-  t.test(`${script} passes where everybody is served`, async (t) => {
-    const { code, stdout, stderr } = await loadtest(script, url)
+t.test('rolling-restart passes where everybody is served', async (t) => {
+  const { code, stdout, stderr } = await loadtest('rolling-restart', url)
+  t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
+  t.strictSame(thresholds(stdout), { held: ['checks', 'http_req_failed', 'reads', 'served', 'writes'], crossed: [] })
+})
+
+/** What the scale's setup asks, before anybody comes or goes. */
+const SETUP_OF_SCALE = 40
+
+for (const [what, meddle] of [
+  ['a replica comes', (name: string) => (Math.random() < 0.5 ? 'newcomer' : name)],
+  ['a replica goes', (name: string) => (name === 'api-1' ? 'api-2' : name)]
+] as const) {
+  t.test(`scale passes where ${what} and everybody is served`, async (t) => {
+    const meddler = await startMeddler(t, url, (answer) => ({ ...answer, servedBy: meddle(answer.servedBy) }), {
+      honest: SETUP_OF_SCALE
+    })
+    const { code, stdout, stderr } = await loadtest('scale', meddler)
     t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
     t.strictSame(thresholds(stdout), {
-      held: ['checks', 'http_req_failed', 'reads', 'served', 'writes'],
+      held: ['checks', 'http_req_failed', 'reads', 'replicas_came_or_went', 'served', 'writes'],
       crossed: []
     })
   })
+}
 
-  t.test(`${script} fails where one in a hundred is not`, async (t) => {
+t.test('scale fails where nobody comes or goes, and says who was there', async (t) => {
+  const { code, stdout, stderr } = await loadtest('scale', url)
+  t.equal(code, THRESHOLDS_CROSSED)
+  t.strictSame(thresholds(stdout).crossed, ['replicas_came_or_went'])
+  t.match(stderr, /at the beginning api-1, api-2, api-3; at the end api-1, api-2, api-3/)
+})
+
+for (const script of ['rolling-restart', 'scale']) {
+  t.test(`${script} fails where one in a hundred is not served`, async (t) => {
     let asked = 0
     const meddler = await startMeddler(
       t,
       url,
-      (answer) => (++asked % 100 === 50 ? { ...answer, status: 502, body: '{}' } : answer),
+      ({ servedBy, ...answer }) => {
+        const met = { ...answer, servedBy: asked++ > SETUP_OF_SCALE ? `${servedBy}-new` : servedBy }
+        return asked % 100 === 50 ? { ...met, status: 502, body: '{}' } : met
+      },
       { honest: 0 }
     )
     const { code, stdout } = await loadtest(script, meddler)
