@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findBinary, freePort } from '@one-secret/local'
 import { Redis } from 'ioredis'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { startLine } from './faults/line.js'
 import { bearer, newUsername, PASSWORD, spawnReplica, startBackends, type Replica } from './harness.js'
 
@@ -30,6 +30,7 @@ interface Server {
 }
 
 async function startServer(
+  t: Test,
   dir: string,
   role: 'redis' | 'sentinel',
   lines: (port: number) => string[]
@@ -68,7 +69,7 @@ async function startServer(
 }
 
 /** A primary, replicas of it, and three Sentinels of which two must agree. */
-async function startSentinels(replicaCount = 2): Promise<{ servers: Server[]; sentinels: Server[] }> {
+async function startSentinels(t: Test, replicaCount = 2): Promise<{ servers: Server[]; sentinels: Server[] }> {
   const dir = t.testdir()
   const settings = (port: number): string[] => [
     `requirepass ${PASSWORD_OF_REDIS}`,
@@ -84,17 +85,17 @@ async function startSentinels(replicaCount = 2): Promise<{ servers: Server[]; se
     // Not the address that they speak from.
     'replica-announce-ip 127.0.0.1'
   ]
-  const primary = await startServer(dir, 'redis', settings)
+  const primary = await startServer(t, dir, 'redis', settings)
   const replicas = await Promise.all(
     Array.from({ length: replicaCount }, () =>
-      startServer(dir, 'redis', (port) => [...settings(port), `replicaof 127.0.0.1 ${primary.port}`])
+      startServer(t, dir, 'redis', (port) => [...settings(port), `replicaof 127.0.0.1 ${primary.port}`])
     )
   )
   const connected = `connected_slaves:${replicaCount}\r`
   await until(async () => (await primary.client.info('replication')).includes(connected), 10_000)
   const sentinels = await Promise.all(
     [1, 2, 3].map(() =>
-      startServer(dir, 'sentinel', () => [
+      startServer(t, dir, 'sentinel', () => [
         `sentinel monitor ${NAME} 127.0.0.1 ${primary.port} 2`,
         `sentinel announce-ip ${INSIDE}`,
         `sentinel auth-pass ${NAME} ${PASSWORD_OF_REDIS}`,
@@ -180,7 +181,7 @@ for (const cutOff of [false, true]) {
     : 'the primary is killed in the middle of logouts: none that was acknowledged is lost'
   const needsIptables = cutOff && (iptables === undefined || process.getuid?.() !== 0) && 'needs iptables, and root'
   t.test(name, { skip: skip || needsIptables, timeout: 240_000 }, async (t) => {
-    const { servers, sentinels } = await startSentinels()
+    const { servers, sentinels } = await startSentinels(t)
     const [primary] = servers as [Server]
     const addresses = sentinels.map(({ port }) => `127.0.0.1:${port}`)
     const own = { ...env, REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`, REDIS_SENTINELS: addresses.join(',') }
@@ -276,7 +277,7 @@ for (const cutOff of [false, true]) {
 }
 
 t.test('settings that make a failover unsafe are refused at the start', { skip, timeout: 120_000 }, async (t) => {
-  const { servers, sentinels } = await startSentinels()
+  const { servers, sentinels } = await startSentinels(t)
   const own = {
     ...env,
     REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
@@ -294,7 +295,7 @@ t.test('settings that make a failover unsafe are refused at the start', { skip, 
 })
 
 t.test('primaries that could be two at once, each with replicas, are refused at the start', { skip }, async (t) => {
-  const { sentinels } = await startSentinels(3)
+  const { sentinels } = await startSentinels(t, 3)
   const own = {
     ...env,
     REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
@@ -308,7 +309,7 @@ t.test('primaries that could be two at once, each with replicas, are refused at 
 })
 
 t.test('a Redis that would drop revocations when it is full is refused at the start', { skip }, async (t) => {
-  const { port, client } = await startServer(t.testdir(), 'redis', () => [
+  const { port, client } = await startServer(t, t.testdir(), 'redis', () => [
     `requirepass ${PASSWORD_OF_REDIS}`,
     'maxmemory 64mb',
     'maxmemory-policy volatile-lru',
@@ -326,7 +327,7 @@ t.test('a Redis that would drop revocations when it is full is refused at the st
 })
 
 t.test('a node of a cluster is refused at the start', { skip }, async (t) => {
-  const node = await startServer(t.testdir(), 'redis', () => [
+  const node = await startServer(t, t.testdir(), 'redis', () => [
     `requirepass ${PASSWORD_OF_REDIS}`,
     'cluster-enabled yes',
     'save ""'
