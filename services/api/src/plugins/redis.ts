@@ -39,6 +39,13 @@ export const redis = fp<RedisOptions>(
       reconnectOnError: ({ message }) => message.startsWith('READONLY')
     })
     const lastError = watch(client, app.log)
+    let isClosing = false
+    app.addHook('preClose', async () => void (isClosing = true))
+    // ioredis ends a connection for good where a Sentinel tells of the failover while it is connecting anew.
+    const revive = (ended: Redis): void => {
+      if (!isClosing) setTimeout(() => void ended.connect().catch(() => undefined), 50).unref()
+    }
+    client.once('ready', () => client.on('end', () => revive(client)))
     app.addHook('onClose', async () => {
       // quit waits for the replies under way; where there is nobody to reply the socket is just dropped.
       await client.quit().catch(() => client.disconnect())
@@ -47,6 +54,7 @@ export const redis = fp<RedisOptions>(
       // What has been sent is not sent again on another connection: it would be an answer to an older question.
       const another = client.duplicate({ autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })
       watch(another, app.log.child({ role }))
+      another.once('ready', () => another.on('end', () => revive(another)))
       app.addHook('onClose', async () => another.disconnect())
       return another
     })
