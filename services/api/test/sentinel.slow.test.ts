@@ -7,7 +7,7 @@ import { findBinary, freePort } from '@one-secret/local'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { startLine } from './faults/line.js'
-import { bearer, newUsername, PASSWORD, spawnReplica, startBackends, type Replica } from './harness.js'
+import { bearer, buildReplica, newUsername, PASSWORD, spawnReplica, startBackends, type Replica } from './harness.js'
 
 const [redisServer, redisSentinel, iptables] = ['redis-server', 'redis-sentinel', 'iptables'].map(findBinary)
 const skip =
@@ -276,6 +276,14 @@ for (const cutOff of [false, true]) {
   })
 }
 
+t.test('a connection that has ended though the replica has not comes back', async (t) => {
+  const app = await buildReplica(t, { ...env, REPLICA_NAME: 'a' })
+  // ioredis does so by itself where a Sentinel tells of a failover while it is connecting, and never tries again.
+  app.redis.disconnect()
+  await until(async () => (await app.redis.ping()) === 'PONG', 5000)
+  t.equal((await app.inject('/health/ready')).statusCode, 200)
+})
+
 t.test('settings that make a failover unsafe are refused at the start', { skip, timeout: 120_000 }, async (t) => {
   const { servers, sentinels } = await startSentinels(t)
   const own = {
@@ -327,9 +335,12 @@ t.test('a Redis that would drop revocations when it is full is refused at the st
 })
 
 t.test('a node of a cluster is refused at the start', { skip }, async (t) => {
+  // By itself it would take its port + 10,000 for the other nodes, which somebody may have.
+  const bus = await freePort()
   const node = await startServer(t, t.testdir(), 'redis', () => [
     `requirepass ${PASSWORD_OF_REDIS}`,
     'cluster-enabled yes',
+    `cluster-port ${bus}`,
     'save ""'
   ])
   const own = { ...env, REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@127.0.0.1:${node.port}`, REPLICA_NAME: 'a' }

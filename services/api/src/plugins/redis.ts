@@ -41,11 +41,16 @@ export const redis = fp<RedisOptions>(
     const lastError = watch(client, app.log)
     let isClosing = false
     app.addHook('preClose', async () => void (isClosing = true))
-    // ioredis ends a connection for good where a Sentinel tells of the failover while it is connecting anew.
-    const revive = (ended: Redis): void => {
-      if (!isClosing) setTimeout(() => void ended.connect().catch(() => undefined), 50).unref()
+    // ioredis ends a connection for good where a Sentinel tells of the failover while it is connecting anew. Not before it has
+    // been ready: whoever gives up starting ends it, too.
+    const keep = (connection: Redis): void => {
+      const revive = (): void => {
+        // What fails ends it again, and is logged.
+        if (!isClosing) setTimeout(() => void connection.connect().catch(() => undefined), 50).unref()
+      }
+      connection.once('ready', () => connection.on('end', revive))
     }
-    client.once('ready', () => client.on('end', () => revive(client)))
+    keep(client)
     app.addHook('onClose', async () => {
       // quit waits for the replies under way; where there is nobody to reply the socket is just dropped.
       await client.quit().catch(() => client.disconnect())
@@ -54,7 +59,7 @@ export const redis = fp<RedisOptions>(
       // What has been sent is not sent again on another connection: it would be an answer to an older question.
       const another = client.duplicate({ autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })
       watch(another, app.log.child({ role }))
-      another.once('ready', () => another.on('end', () => revive(another)))
+      keep(another)
       app.addHook('onClose', async () => another.disconnect())
       return another
     })
