@@ -34,7 +34,9 @@ async function startSite(t: Test, env: Record<string, string>, script: string): 
       return {}
     })
   })
-  await app.listen({ host: '127.0.0.1', port: 0 })
+  await app.ready()
+  // Not `app.listen`, after which a loop that is late is overload: a browser's start leaves this process little time.
+  await once(app.server.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => app.close())
 
   const { username } = await signUp(app)

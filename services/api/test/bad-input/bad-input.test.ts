@@ -1,6 +1,5 @@
 import { createHmac } from 'node:crypto'
 import { request } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { findBinary, startNginx, startProxy } from '@one-secret/local'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -12,6 +11,7 @@ import {
   newKeyRing,
   present,
   refresh,
+  spawnReplica,
   startBackends,
   type TokenResponse
 } from '../harness.js'
@@ -22,9 +22,9 @@ import { complaints, type Answer, type Row } from './rows.js'
 import { hostileTokens } from './tokens.js'
 
 const { env } = await startBackends(t)
-const app = await buildReplica(t, { ...env, TRUST_PROXY: '127.0.0.1' })
-await app.listen({ host: '127.0.0.1', port: 0 })
-const replica = { url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}` }
+const app = await buildReplica(t, env)
+// Behind the balancers, and a process of its own: on the loop of whoever asks without a pause, it would be overloaded.
+const replica = await spawnReplica(t, { ...env, TRUST_PROXY: '127.0.0.1' })
 
 const forger = createForger(env['JWT_KEYS']!)
 const { access_token: good, refresh_token: goodRefresh } = await logIn(app)

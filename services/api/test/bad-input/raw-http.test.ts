@@ -1,13 +1,12 @@
-import { connect, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { findBinary, startNginx, startProxy } from '@one-secret/local'
 import t from 'tap'
-import { buildReplica, logIn, startBackends } from '../harness.js'
+import { buildReplica, logIn, spawnReplica, startBackends } from '../harness.js'
 import { complaints } from './rows.js'
 
 const { env } = await startBackends(t)
-const app = await buildReplica(t, { ...env, TRUST_PROXY: '127.0.0.1' })
-await app.listen({ host: '127.0.0.1', port: 0 })
-const replica = { url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}` }
+const replica = await spawnReplica(t, { ...env, TRUST_PROXY: '127.0.0.1' })
+const app = await buildReplica(t, env)
 const { access_token } = await logIn(app)
 
 /** Sends it as it stands; resolves with what came back once the other side has closed, and after how long. */
