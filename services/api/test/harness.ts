@@ -161,6 +161,29 @@ export const refresh = (app: FastifyInstance, token: string) =>
 export const logOut = (app: FastifyInstance, token: string) =>
   app.inject({ method: 'POST', url: '/auth/logout', headers: bearer(token) })
 
+/** None of these replicas takes a token of this login any longer. */
+export async function refusedBy(
+  t: Test,
+  replicas: FastifyInstance[],
+  { access_token, refresh_token }: TokenResponse,
+  what: string
+): Promise<void> {
+  for (const app of replicas) {
+    t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' }, what)
+  }
+  t.equal((await refresh(replicas[0]!, refresh_token)).statusCode, 401, what)
+}
+
+/** All of these replicas take its access token. */
+export async function acceptedBy(
+  t: Test,
+  replicas: FastifyInstance[],
+  { access_token }: TokenResponse,
+  what: string
+): Promise<void> {
+  for (const app of replicas) t.match(await present(app, access_token), { status: 200 }, what)
+}
+
 /** What a replica says at /metrics, by the series as it is written there, without the replica's name. */
 export function readMetrics(text: string): Map<string, number> {
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))

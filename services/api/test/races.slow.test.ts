@@ -81,6 +81,30 @@ async function after<T>(ms: number, send: () => Promise<T>): Promise<T> {
   return send()
 }
 
+t.test('a thousand rounds of twenty exchanges at once over three replicas: one successor each', async (t) => {
+  const rounds = async (count: number): Promise<void> => {
+    const { id } = await newUser()
+    let refresh_token = await newSession(id)
+    const odd: unknown[] = []
+    for (let round = 0; round < count; round++) {
+      const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => refresh(replicas[i % 3]!, refresh_token)))
+      const tokens = answers.map((answer) => answer.json<TokenResponse>())
+      const successors = new Set(tokens.map((token) => token.refresh_token))
+      const access = new Set(tokens.map((token) => token.access_token))
+      const good = answers.every(({ statusCode }) => statusCode === 200)
+      if (!good || successors.size !== 1 || access.size !== 20)
+        odd.push({ round, good, successors, access: access.size })
+      const [successor] = successors
+      if (successor === refresh_token) odd.push({ round, successor })
+      refresh_token = successor!
+    }
+    t.strictSame(odd, [])
+    const { rows } = await pg.query('SELECT generation FROM sessions WHERE user_id = $1', [id])
+    t.strictSame(rows, [{ generation: count }], 'each round moved the session on by one')
+  }
+  await Promise.all(Array.from({ length: 4 }, () => rounds(250)))
+})
+
 const ends = {
   logout: { method: 'POST', url: '/auth/logout' },
   'the end of every session': { method: 'DELETE', url: '/me/sessions' }

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import pg from 'pg'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { startSession } from '../src/sessions.js'
 import { findPasswordHash } from '../src/users.js'
 import {
+  acceptedBy,
   bearer,
   buildReplica,
   claimsOf,
@@ -12,17 +13,15 @@ import {
   logOut,
   PASSWORD,
   post,
-  present,
   refresh,
+  refusedBy,
   signUp,
   startBackends,
   type TokenResponse
 } from './harness.js'
 
 const { env } = await startBackends(t)
-const build = (t: Test, settings: Record<string, string> = {}): Promise<FastifyInstance[]> =>
-  Promise.all(['a', 'b', 'c'].map((REPLICA_NAME) => buildReplica(t, { ...env, ...settings, REPLICA_NAME })))
-const replicas = await build(t)
+const replicas = await Promise.all(['a', 'b', 'c'].map((REPLICA_NAME) => buildReplica(t, { ...env, REPLICA_NAME })))
 const [a, b, c] = replicas as [FastifyInstance, FastifyInstance, FastifyInstance]
 
 interface Session {
@@ -51,18 +50,6 @@ const tryLogIn = (app: FastifyInstance, username: string, password = PASSWORD) =
   post(app, '/auth/login', { username, password })
 
 const sidOf = ({ access_token }: TokenResponse): string => claimsOf(access_token).sid
-
-/** On every replica. */
-async function refusedEverywhere(t: Test, { access_token, refresh_token }: TokenResponse, what: string): Promise<void> {
-  for (const app of replicas) {
-    t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' }, what)
-  }
-  t.equal((await refresh(a, refresh_token)).statusCode, 401, what)
-}
-
-async function accepted(t: Test, { access_token }: TokenResponse, what: string): Promise<void> {
-  for (const app of replicas) t.match(await present(app, access_token), { status: 200 }, what)
-}
 
 t.test('a user sees the devices that are logged in, and which one asks', async (t) => {
   const { username } = await signUp(a)
@@ -106,13 +93,13 @@ t.test('one device logs another out: final on every replica, and nothing else en
   const response = await end(b, mine.access_token, sidOf(other))
   t.equal(response.statusCode, 200)
   t.match(response.json(), { revoked: [{ kind: 'sid', id: sidOf(other) }], boundMs: Number })
-  await refusedEverywhere(t, other, 'the one that was ended')
-  await accepted(t, mine, 'the one that asked')
-  await accepted(t, third, 'the third')
+  await refusedBy(t, replicas, other, 'the one that was ended')
+  await acceptedBy(t, replicas, mine, 'the one that asked')
+  await acceptedBy(t, replicas, third, 'the third')
 
   t.equal((await end(c, mine.access_token, sidOf(other))).statusCode, 200, 'again: the same')
   t.equal((await end(c, mine.access_token, sidOf(mine))).statusCode, 200, 'and itself')
-  await refusedEverywhere(t, mine, 'itself')
+  await refusedBy(t, replicas, mine, 'itself')
 })
 
 t.test('nobody ends the session of somebody else', async (t) => {
@@ -121,7 +108,7 @@ t.test('nobody ends the session of somebody else', async (t) => {
     t.match((await end(a, mine.access_token, id)).json(), { statusCode: 404, code: 'SESSION_NOT_FOUND' })
   }
   t.match((await end(a, mine.access_token, 'not-an-id')).json(), { statusCode: 400, code: 'VALIDATION_FAILED' })
-  await accepted(t, stranger, 'the stranger')
+  await acceptedBy(t, replicas, stranger, 'the stranger')
 })
 
 t.test('all devices at once: every access and refresh token of the user, and of nobody else', async (t) => {
@@ -138,8 +125,8 @@ t.test('all devices at once: every access and refresh token of the user, and of 
       .sort(),
     all.map(sidOf).sort()
   )
-  for (const tokens of [...all, rotated]) await refusedEverywhere(t, tokens, 'ended')
-  await accepted(t, stranger, 'the stranger')
+  for (const tokens of [...all, rotated]) await refusedBy(t, replicas, tokens, 'ended')
+  await acceptedBy(t, replicas, stranger, 'the stranger')
 })
 
 t.test('ending all fails to be published: 503, and the repeated call names the same sessions', async (t) => {
@@ -157,7 +144,7 @@ t.test('ending all fails to be published: 503, and the repeated call names the s
       .sort(),
     [first, second].map(sidOf).sort()
   )
-  for (const tokens of [first, second]) await refusedEverywhere(t, tokens, 'ended')
+  for (const tokens of [first, second]) await refusedBy(t, replicas, tokens, 'ended')
 })
 
 t.test('a new password: the old one is worth nothing, and every other device is logged out', async (t) => {
@@ -169,13 +156,13 @@ t.test('a new password: the old one is worth nothing, and every other device is 
     code: 'CREDENTIALS_INVALID'
   })
   t.match((await changePassword(a, mine.access_token, PASSWORD, 'too short')).json(), { code: 'VALIDATION_FAILED' })
-  await accepted(t, other, 'nothing has happened yet')
+  await acceptedBy(t, replicas, other, 'nothing has happened yet')
 
   const receipt = await changePassword(b, mine.access_token, PASSWORD, renewed)
   t.equal(receipt.statusCode, 200)
   t.match(receipt.json(), { revoked: [{ kind: 'sid', id: sidOf(other) }] })
-  await refusedEverywhere(t, other, 'the other device')
-  await accepted(t, mine, 'this device')
+  await refusedBy(t, replicas, other, 'the other device')
+  await acceptedBy(t, replicas, mine, 'this device')
   t.equal((await refresh(a, mine.refresh_token)).statusCode, 200)
   t.equal((await tryLogIn(c, username)).statusCode, 401, 'the old password')
   t.equal((await tryLogIn(c, username, renewed)).statusCode, 200)
@@ -192,7 +179,7 @@ t.test('a password change fails to be published: 503, and the same call ends it'
   const again = await changePassword(a, mine.access_token, PASSWORD, renewed)
   t.equal(again.statusCode, 200)
   t.match(again.json(), { revoked: [{ id: sidOf(other) }] })
-  await refusedEverywhere(t, other, 'the other device')
+  await refusedBy(t, replicas, other, 'the other device')
   t.equal((await tryLogIn(c, username, renewed)).statusCode, 200)
 })
 
@@ -217,7 +204,7 @@ t.test('somebody holds the row of a user and does not let go: 503, and nothing w
   const { rows } = await holder.query("SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
   t.strictSame(rows, [])
   await holder.query('ROLLBACK')
-  await accepted(t, mine, 'nothing has happened')
+  await acceptedBy(t, replicas, mine, 'nothing has happened')
   t.equal((await changePassword(a, mine.access_token, PASSWORD, 'a new horse and battery')).statusCode, 200)
 })
 
@@ -234,7 +221,7 @@ t.test(
     let answer = await logOut(c, mine.access_token)
     while (answer.statusCode === 503 && performance.now() - began < 9000) answer = await logOut(c, mine.access_token)
     t.equal(answer.statusCode, 200)
-    await refusedEverywhere(t, mine, 'who has logged out at last')
+    await refusedBy(t, replicas, mine, 'who has logged out at last')
     await t.rejects(silent.query('COMMIT'), 'what it had begun is not done')
   }
 )
@@ -250,8 +237,8 @@ t.test('forty thousand sessions of one user are ended, and the one that asks liv
   const receipt = await changePassword(c, mine.access_token, PASSWORD, 'a new horse and battery')
   t.equal(receipt.statusCode, 200)
   t.equal(receipt.json<{ revoked: object[] }>().revoked.length, 40_001)
-  await refusedEverywhere(t, other, 'the other device')
-  await accepted(t, mine, 'this device')
+  await refusedBy(t, replicas, other, 'the other device')
+  await acceptedBy(t, replicas, mine, 'this device')
 })
 
 t.test('what ended so long ago that one clock alone still takes its tokens is named again', async (t) => {
@@ -276,7 +263,7 @@ t.test('logins race a password change: none of the old password survives it', as
     for (const login of await Promise.all(logins)) {
       if (login.statusCode === 401) continue
       t.equal(login.statusCode, 200)
-      await refusedEverywhere(t, login.json(), 'a login with the old password')
+      await refusedBy(t, replicas, login.json(), 'a login with the old password')
     }
     t.equal((await list(a, mine.access_token)).length, 1)
   }
@@ -296,7 +283,7 @@ t.test('a login whose password was changed after it had been compared gets no se
     )
     await t.rejects(login, { code: 'CREDENTIALS_INVALID', statusCode: 401 })
   }
-  await accepted(t, mine, 'and nobody had to make room for it')
+  await acceptedBy(t, replicas, mine, 'and nobody had to make room for it')
 })
 
 t.test('refreshes race the end of all sessions: no token that they got is alive afterwards', async (t) => {
@@ -306,128 +293,8 @@ t.test('refreshes race the end of all sessions: no token that they got is alive 
     const refreshes = all.map(({ refresh_token }, i) => refresh(replicas[i % 3]!, refresh_token))
     t.equal((await end(b, all[0]!.access_token)).statusCode, 200)
     for (const answer of await Promise.all(refreshes)) {
-      if (answer.statusCode === 200) await refusedEverywhere(t, answer.json(), 'refreshed in the race')
+      if (answer.statusCode === 200) await refusedBy(t, replicas, answer.json(), 'refreshed in the race')
       else t.equal(answer.statusCode, 401)
     }
   }
-})
-
-t.test('at most so many sessions', async (t) => {
-  t.test('evict-oldest: the newest stay, also of fifty logins at once', async (t) => {
-    const limited = await build(t, { MAX_SESSIONS_PER_USER: '3' })
-    const { username } = await signUp(a)
-    const first = await logIn(limited[0]!, username)
-    const logins = await Promise.all(Array.from({ length: 50 }, (_, i) => logIn(limited[i % 3]!, username)))
-    await refusedEverywhere(t, first, 'the first')
-    const alive = []
-    for (const tokens of logins) {
-      const answers = await Promise.all(replicas.map((app) => present(app, tokens.access_token)))
-      t.equal(new Set(answers.map(({ status }) => status)).size, 1, 'all replicas say the same')
-      if (answers[0]!.status === 200) alive.push(tokens)
-    }
-    t.equal(alive.length, 3)
-    t.equal((await list(a, alive[0]!.access_token)).length, 3)
-    const last = await logIn(limited[0]!, username)
-    t.match(await present(b, last.access_token), { status: 200 })
-    t.equal((await list(a, last.access_token)).length, 3)
-  })
-
-  t.test('one session: the next login ends the one before it, everywhere, before it answers', async (t) => {
-    const limited = await build(t, { MAX_SESSIONS_PER_USER: '1' })
-    const { username } = await signUp(a)
-    let before = await logIn(limited[0]!, username)
-    for (let i = 1; i < 6; i++) {
-      const next = await logIn(limited[i % 3]!, username)
-      await refusedEverywhere(t, before, 'the one before')
-      await accepted(t, next, 'the new one')
-      before = next
-    }
-  })
-
-  t.test('an eviction fails to be published: 503, and the next login ends what that left', async (t) => {
-    const limited = await build(t, { MAX_SESSIONS_PER_USER: '1' })
-    const { username } = await signUp(a)
-    const before = await logIn(limited[0]!, username)
-    await a.redis.rename('denylist:log', 'denylist:kept')
-    await a.redis.set('denylist:log', 'full')
-    t.match((await tryLogIn(limited[1]!, username)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
-    await a.redis.rename('denylist:kept', 'denylist:log')
-    const next = await logIn(limited[2]!, username)
-    await refusedEverywhere(t, before, 'the one before')
-    await accepted(t, next, 'the new one')
-  })
-
-  t.test('evictions fail to be published: however often it is repeated, one session makes room', async (t) => {
-    const limited = await build(t, { MAX_SESSIONS_PER_USER: '3' })
-    const { username } = await signUp(a)
-    const devices = []
-    for (let i = 0; i < 3; i++) devices.push(await logIn(limited[i]!, username))
-    await a.redis.rename('denylist:log', 'denylist:kept')
-    await a.redis.set('denylist:log', 'full')
-    for (let i = 0; i < 3; i++) {
-      t.match((await tryLogIn(limited[i]!, username)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
-    }
-    await a.redis.rename('denylist:kept', 'denylist:log')
-    const next = await logIn(limited[1]!, username)
-    await refusedEverywhere(t, devices[0]!, 'the oldest')
-    for (const tokens of [devices[1]!, devices[2]!, next]) await accepted(t, tokens, 'the others')
-    t.equal((await list(a, next.access_token)).length, 3)
-  })
-
-  t.test('refuse: exactly so many of fifty logins at once, and another after one has ended', async (t) => {
-    const limited = await build(t, { MAX_SESSIONS_PER_USER: '3', SESSION_OVERFLOW: 'refuse' })
-    const { username } = await signUp(a)
-    const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => tryLogIn(limited[i % 3]!, username)))
-    const good = answers.filter(({ statusCode }) => statusCode === 200)
-    t.equal(
-      good.length,
-      3,
-      [...new Set(answers.map(({ body, statusCode }) => (statusCode === 200 ? '200' : body)))].join()
-    )
-    const refused = answers.filter(({ statusCode }) => statusCode === 409)
-    t.equal(refused.length, 47)
-    t.match(refused[0]!.json(), { code: 'SESSION_LIMIT_REACHED' })
-    t.equal((await tryLogIn(limited[0]!, username, 'a wrong horse battery')).statusCode, 401, 'not told to strangers')
-    for (const answer of good) await accepted(t, answer.json(), 'those that were let in')
-    await logOut(limited[0]!, good[0]!.json<TokenResponse>().access_token)
-    t.equal((await tryLogIn(limited[1]!, username)).statusCode, 200)
-    t.equal((await tryLogIn(limited[1]!, username)).statusCode, 409)
-  })
-
-  // Logins are hashed one after the other, so that they seldom meet; here they do.
-  for (const overflow of ['evict-oldest', 'refuse'] as const) {
-    t.test(`${overflow}: exactly so many where fifty reach Postgres at once`, async (t) => {
-      const { id } = await signUp(a)
-      const user = { id, passwordHash: (await findPasswordHash(a.pg, id))! }
-      const starts = await Promise.allSettled(
-        Array.from({ length: 50 }, (_, i) =>
-          startSession(replicas[i % 3]!.pg, user, { ttlSeconds: 60, userAgent: undefined }, { max: 3, overflow })
-        )
-      )
-      const { rows } = await a.pg.query<{ alive: number }>(
-        'SELECT count(*)::int AS alive FROM sessions WHERE user_id = $1 AND ended_at IS NULL',
-        [id]
-      )
-      t.equal(rows[0]?.alive, 3)
-      const started = starts.filter(({ status }) => status === 'fulfilled')
-      t.equal(started.length, overflow === 'refuse' ? 3 : 50)
-      for (const start of starts) {
-        if (start.status === 'rejected') t.match(start.reason, { code: 'SESSION_LIMIT_REACHED', statusCode: 409 })
-      }
-    })
-  }
-
-  t.test('a session that has expired is not counted', async (t) => {
-    const limited = await build(t, { MAX_SESSIONS_PER_USER: '1', SESSION_OVERFLOW: 'refuse' })
-    const { id, username } = await signUp(a)
-    await logIn(limited[0]!, username)
-    await a.pg.query("UPDATE sessions SET expires_at = now() - interval '1 second' WHERE user_id = $1", [id])
-    t.equal((await tryLogIn(limited[1]!, username)).statusCode, 200)
-  })
-
-  t.test('no limit where none is set', async (t) => {
-    const { username } = await signUp(a)
-    const logins = await Promise.all(Array.from({ length: 12 }, () => logIn(a, username)))
-    t.equal((await list(a, logins[0]!.access_token)).length, 12)
-  })
 })
