@@ -128,5 +128,15 @@ t.test('the anatomy of a token', { skip }, async (t) => {
     await said.getByText('VALIDATION_FAILED').waitFor()
   })
 
+  t.test('a refusal is said in the language of the page, and what exactly is wrong as the API says it', async (t) => {
+    await page.locator('[name=language]').selectOption('ko')
+    const refusal = page.locator('#log-in .said .outcome')
+    await refusal.getByText('입력한 값이 규칙에 맞지 않습니다').waitFor()
+    t.match(await refusal.locator('[lang=en]').textContent(), /password/)
+    const expired = page.locator('.tries .asIs .outcome')
+    t.match(await expired.textContent(), /TOKEN_EXPIRED\s*액세스 토큰이 만료되었습니다/)
+    t.equal(await expired.locator('[lang=en]').count(), 0)
+  })
+
   t.strictSame(complaints, [])
 })

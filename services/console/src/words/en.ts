@@ -50,7 +50,9 @@ export const en = {
     refused: 'refused',
     balancer: 'the balancer',
     notYet: 'not tried yet',
-    took: (ms: string) => `${ms} ms`
+    took: (ms: string) => `${ms} ms`,
+    /** What a refusal's code means, where the message of the API, which is English, does not say it. */
+    codes: {} as Partial<Record<string, string>>
   },
   anatomy: {
     heading: 'Anatomy of a token',

@@ -46,7 +46,32 @@ export const ko: Words = {
     refused: '거부',
     balancer: '로드 밸런서',
     notYet: '아직 보내지 않음',
-    took: (ms) => `${ms} ms`
+    took: (ms) => `${ms} ms`,
+    codes: {
+      TOKEN_MISSING: '액세스 토큰이 필요합니다',
+      TOKEN_INVALID: '액세스 토큰이 올바르지 않습니다',
+      TOKEN_EXPIRED: '액세스 토큰이 만료되었습니다',
+      TOKEN_REVOKED: '액세스 토큰이 폐기되었습니다',
+      CREDENTIALS_INVALID: '사용자 이름이나 비밀번호가 틀렸습니다',
+      REFRESH_TOKEN_MISSING: '리프레시 토큰이 필요합니다',
+      REFRESH_TOKEN_INVALID: '리프레시 토큰이 올바르지 않습니다',
+      REFRESH_TOKEN_REUSED: '이미 쓴 리프레시 토큰이어서 세션을 끝냈습니다',
+      CROSS_SITE_REFUSED: '쿠키로는 이 출처의 페이지만 요청할 수 있습니다',
+      SESSION_NOT_FOUND: '당신의 세션 가운데 그런 것은 없습니다',
+      SESSION_LIMIT_REACHED: '이 사용자의 세션이 가득 찼습니다. 먼저 하나를 끝내세요',
+      USERNAME_TAKEN: '이미 있는 사용자 이름입니다',
+      VALIDATION_FAILED: '입력한 값이 규칙에 맞지 않습니다',
+      TOO_MANY_LOGINS: '로그인 시도가 너무 많습니다. 잠시 뒤에 다시 하세요',
+      LOGIN_LIMIT_UNKNOWN: '지금은 로그인 시도를 셀 수 없어서 받지 않습니다',
+      HASHING_BUSY: '확인을 기다리는 비밀번호가 너무 많습니다',
+      REVOCATION_UNKNOWN: '토큰이 폐기되었는지 지금은 알아볼 수 없습니다',
+      REVOCATION_PENDING: '세션은 끝났지만 아직 모르는 서버가 있습니다. 다시 요청하세요',
+      DATABASE_UNAVAILABLE: '지금은 데이터베이스가 응답하지 않습니다',
+      OVERLOADED: '이 서버는 지금 할 일이 너무 많습니다. 다시 요청하세요',
+      NO_REPLICA: '응답한 서버가 없습니다. 무언가를 바꾸는 요청이었다면 이미 처리되었을 수도 있습니다',
+      REPLICAS_UNAVAILABLE: '지금 이 요청을 처리할 수 있는 서버가 없습니다',
+      REPLICA_TIMEOUT: '제때 응답한 서버가 없습니다. 무언가를 바꾸는 요청이었다면 이미 처리되었을 수도 있습니다'
+    }
   },
   anatomy: {
     heading: '토큰 해부',
