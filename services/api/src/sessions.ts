@@ -1,10 +1,16 @@
 import type { PostgresDb } from '@fastify/postgres'
 import type { ClientBase } from 'pg'
-import { SESSION_REVOKED_SECONDS, type Revocation } from './denylist/denylist.js'
+import {
+  revocationOfSession,
+  revocationOfToken,
+  SESSION_REVOKED_SECONDS,
+  type Revocation
+} from './denylist/denylist.js'
 import { pagesOf } from './denylist/entries.js'
-import { endAndRecord } from './denylist/records.js'
+import { endAndRecord, recordAlone } from './denylist/records.js'
 import { CredentialsInvalid, SessionLimitReached } from './errors.js'
 import type { RefreshGrant } from './refresh-tokens.js'
+import type { AccessClaims } from './tokens.js'
 import { transact } from './transact.js'
 
 /** How long the token just exchanged still gives the same successor: for two tabs, or an answer that was lost. */
@@ -149,14 +155,33 @@ export async function endSession(
 }
 
 /**
- * Ends all sessions of a user. A login at the same time either came first, and its session ends, or starts afterwards.
+ * Ends the session of an access token, and the token itself, also where the session is not on record any more.
+ * Safe to repeat, and then revokes the same.
  *
  * @returns what has to be published
  */
-export function endSessions(pg: Postgres, userId: string): Promise<Revocation[]> {
+export async function endOwnSession(pg: Client, token: AccessClaims): Promise<Revocation[]> {
+  return (await endSession(pg, token.sub, token.sid, [revocationOfToken(token)])) ?? recordAlone(pg, ownOf(token))
+}
+
+/** What an access token and its session are revoked with. */
+const ownOf = (token: AccessClaims): Revocation[] => [
+  revocationOfToken(token),
+  revocationOfSession(token.sid, new Date())
+]
+
+/**
+ * Ends all sessions of the user of an access token, that of the token also where it is not on record any more. A login at the
+ * same time either came first, and its session ends, or starts afterwards.
+ *
+ * @returns what has to be published
+ */
+export function endSessions(pg: Postgres, token: AccessClaims): Promise<Revocation[]> {
   return transact(pg, async (client) => {
-    await client.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [userId])
-    return endSessionsExcept(client, userId, [])
+    await client.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [token.sub])
+    const ended = await endSessionsExcept(client, token.sub, [])
+    const isOnRecord = ended.some(({ id }) => id === token.sid)
+    return isOnRecord ? ended : [...ended, ...(await recordAlone(client, ownOf(token)))]
   })
 }
 

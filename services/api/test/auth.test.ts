@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   buildReplica,
+  claimsOf,
   logIn,
   newUsername,
   PASSWORD,
@@ -72,6 +73,26 @@ t.test('the tokens of a user who is gone are refused where the user is looked up
     statusCode: 401,
     code: 'TOKEN_INVALID'
   })
+})
+
+t.test('a logout of a user who is gone is final, on replicas that start later too', async (t) => {
+  for (const [method, url] of [
+    ['POST', '/auth/logout'],
+    ['DELETE', '/me/sessions']
+  ] as const) {
+    const { id, username } = await signUp(app)
+    const { access_token } = await logIn(app, username)
+    await app.pg.query('DELETE FROM users WHERE id = $1', [id])
+    const { jti, sid } = claimsOf(access_token)
+    const revoked = [
+      { kind: 'jti', id: jti },
+      { kind: 'sid', id: sid }
+    ]
+    const headers = bearer(access_token)
+    t.match((await app.inject({ method, url, headers })).json(), { revoked }, url)
+    const later = await buildReplica(t, { ...env, REPLICA_NAME: 'later' })
+    t.strictSame(await present(later, access_token), { status: 401, code: 'TOKEN_REVOKED' }, url)
+  }
 })
 
 t.test('what does not exist is a 404 in the same shape, and its query string is not repeated', async (t) => {

@@ -44,6 +44,29 @@ export async function endAndRecord(
   return rows
 }
 
+/**
+ * Writes the durable record of what is revoked although there is no session to end: its row is gone, with its user's, or in a
+ * Postgres that came back in an older state.
+ *
+ * @returns what is on record now and has to be published
+ */
+export async function recordAlone(
+  client: Pick<ClientBase, 'query'>,
+  revocations: readonly Revocation[]
+): Promise<Revocation[]> {
+  const { rows } = await client.query<Revocation>(
+    `INSERT INTO revocations (kind, id, expires_at) SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
+     ON CONFLICT (kind, id) DO UPDATE SET expires_at = greatest(revocations.expires_at, excluded.expires_at)
+     RETURNING kind, id, expires_at AS "expiresAt"`,
+    [
+      revocations.map(({ kind }) => kind),
+      revocations.map(({ id }) => id),
+      revocations.map(({ expiresAt }) => expiresAt)
+    ]
+  )
+  return rows
+}
+
 /** Revocations at a time: few enough not to hold up Redis, or the event loop, for more than a few milliseconds. */
 export const PAGE = 500
 

@@ -11,7 +11,7 @@ import {
 } from '../cookies.js'
 import { countBy } from '../counts.js'
 import { credentialFields, requireCredentials } from '../credentials.js'
-import { Receipt, revocationOfSession, revocationOfToken } from '../denylist/denylist.js'
+import { Receipt } from '../denylist/denylist.js'
 import {
   authenticatedErrors,
   ErrorBody,
@@ -21,7 +21,14 @@ import {
 } from '../errors.js'
 import { needsAccessToken } from '../plugins/docs.js'
 import type { RefreshGrant } from '../refresh-tokens.js'
-import { endReusedSession, endSession, rotateSession, startSession, type SessionLimit } from '../sessions.js'
+import {
+  endOwnSession,
+  endReusedSession,
+  endSession,
+  rotateSession,
+  startSession,
+  type SessionLimit
+} from '../sessions.js'
 import { foldUsername } from '../users.js'
 
 /** A shorter life than the configured one may be asked for: the less a token is needed, the less it should be worth. */
@@ -252,13 +259,7 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
       }
     },
     async ({ token, transport }, reply) => {
-      const revoked = revocationOfToken(token)
-      const revocations = (await endSession(app.pg, token.sub, token.sid, [revoked])) ?? [
-        // Its user is gone, and the session with it: nothing is left to end but the tokens.
-        revoked,
-        revocationOfSession(token.sid, new Date())
-      ]
-      const receipt = await app.denylist.publish(revocations)
+      const receipt = await app.denylist.publish(await endOwnSession(app.pg, token))
       if (transport === 'cookie') clearTokenCookies(reply)
       return receipt
     }

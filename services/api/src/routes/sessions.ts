@@ -83,7 +83,7 @@ export const sessions: FastifyPluginAsyncTypebox = async (app) => {
       }
     },
     async ({ token, transport }, reply) => {
-      const receipt = await app.denylist.publish(await endSessions(app.pg, token.sub))
+      const receipt = await app.denylist.publish(await endSessions(app.pg, token))
       if (transport === 'cookie') clearTokenCookies(reply)
       return receipt
     }
