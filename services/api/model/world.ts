@@ -588,8 +588,7 @@ function follow(world: World, state: State, i: number, go: Go, fail: Go): void {
   }
   const isWhole = world.decisions.isWhole({
     server: String(redis.server),
-    term: 'of its own',
-    vouchedFor: redis.whole === 0 ? null : `${redis.whole} of its own`
+    vouchedFor: redis.whole === 0 ? null : String(redis.whole)
   })
   /** What was read, and what the replica knew, which is appended if it was not there. */
   const union = (generation: number, cursor: number, read: Bits): { replicas: Replica[] } => {

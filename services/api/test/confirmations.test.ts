@@ -6,9 +6,9 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { append, GENERATION } from '../src/denylist/append.js'
 import { createBarriers } from '../src/denylist/barrier.js'
-import { serverOf } from '../src/denylist/look-up.js'
 import { MAX_LEASE_MS, withSlack, type View } from '../src/denylist/protocol.js'
 import { confirmationsOf, newMember, REGISTRY, spellRegistration, spellView } from '../src/denylist/registry.js'
+import { serverOf } from '../src/denylist/whole.js'
 
 const LEASE_MS = 500
 
@@ -29,7 +29,7 @@ t.test('a barrier', async (t) => {
   const begin = async (generation: string): Promise<void> => {
     await redis.flushall()
     await redis.set(GENERATION, generation)
-    barriers.saw(generation)
+    barriers.look()
     // Until whatever lease there may have been elsewhere has ended.
     await sleep(withSlack(MAX_LEASE_MS) + 10)
   }

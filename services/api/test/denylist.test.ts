@@ -76,7 +76,7 @@ for (const kind of ['binary', 'embedded'] as const) {
       }),
       restore,
       hasReplicas: false,
-      onMet: barriers.saw,
+      onMet: barriers.look,
       log: pino({ level: 'silent' })
     })
     await redis.set(GENERATION, 'of this test')

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { findBinary, startRedis } from '@one-secret/local'
+import { findBinary, startRedis, type Redis as RunningRedis } from '@one-secret/local'
 import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
 import { pino } from 'pino'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { append, GENERATION, keyOf } from '../src/denylist/append.js'
 import { revocationOfSession, type Revocation } from '../src/denylist/denylist.js'
 import { isWhole } from '../src/denylist/protocol.js'
@@ -171,8 +172,9 @@ t.test('Redis is given what it lacks of the record once, whoever asks; and again
   t.notOk(await makesWhole(), 'it is known to be')
 
   // Another process that has read this one's file, and the same one in another term.
-  const { server, term } = await askStanding(redis, noRestore)
-  for (const other of [`another ${term}`, `${server} another`, server]) {
+  const { server } = await askStanding(redis, noRestore)
+  const [process, term] = server.split(':')
+  for (const other of [`another:${term}`, `${process}:another`, `${process}:`]) {
     await redis.set(WHOLE, other)
     await redis.del(keyOf(lacking[777]!))
     t.ok(await makesWhole(), other)
@@ -220,34 +222,52 @@ t.test('Postgres is down: the restore fails, says so, and nothing is taken for c
 
 const withoutBinary = findBinary('redis-server') === undefined && 'redis-server is not on the PATH'
 
-t.test(
-  'Redis comes back without what it had acknowledged: it counts once it has been given it again',
-  { skip: withoutBinary },
-  async (t) => {
-    const dir = t.testdir()
-    const first = await startRedis({ kind: 'binary', dir })
-    const d = await buildReplica(t, { ...env, REDIS_URL: first.url, REPLICA_NAME: 'd', REVOCATION_MODE: 'direct' })
-    const { username } = await signUp(d)
-    const [live, revoked]: TokenResponse[] = [await logIn(d, username), await logIn(d, username)]
-    t.equal((await logOut(d, revoked!.access_token)).statusCode, 200)
-    const generation = await d.redis.get(GENERATION)
-    await d.redis.del([...(await d.redis.keys('denylist:jti:*')), ...(await d.redis.keys('denylist:sid:*'))])
-    await first.stop()
-    const again = await startRedis({ kind: 'binary', dir, port: Number(new URL(first.url).port) })
+/** How a Redis can be another one under the same address, whose data may be older. */
+const returns: Record<string, (t: Test, redis: RunningRedis, dir: string) => Promise<void>> = {
+  'another process of Redis': async (t, before, dir) => {
+    await before.stop()
+    const again = await startRedis({ kind: 'binary', dir, port: Number(new URL(before.url).port) })
     t.teardown(() => again.stop())
-
-    const answers = new Set<string>()
-    let ready = false
-    // The embedded Postgres runs in this process too, and does nothing while it only asks.
-    for (; !ready; await new Promise((resolve) => setTimeout(resolve, 2))) {
-      const { status, code } = await present(d, revoked!.access_token)
-      answers.add(`${status} ${code}`)
-      ready = (await present(d, live!.access_token)).status === 200
-    }
-    t.strictSame(
-      [...answers].filter((answer) => answer !== '503 REVOCATION_UNKNOWN'),
-      ['401 TOKEN_REVOKED']
-    )
-    t.equal(await d.redis.get(GENERATION), generation, 'it says that it has everything, as before')
+  },
+  // As Sentinel does where the primary of once becomes the primary again.
+  'the same process of Redis in another term': async (_t, { url }) => {
+    const client = new Redis(url, { protocol: 2 })
+    await client.replicaof('127.0.0.1', 1)
+    await client.replicaof('NO', 'ONE')
+    await client.call('CLIENT', 'KILL', 'TYPE', 'normal')
+    client.disconnect()
   }
-)
+}
+
+for (const [name, comeBack] of Object.entries(returns)) {
+  t.test(
+    `${name} comes back without what was acknowledged: it counts once it has been given it again`,
+    { skip: withoutBinary },
+    async (t) => {
+      const dir = t.testdir()
+      const first = await startRedis({ kind: 'binary', dir })
+      t.teardown(() => first.stop())
+      const d = await buildReplica(t, { ...env, REDIS_URL: first.url, REPLICA_NAME: 'd', REVOCATION_MODE: 'direct' })
+      const { username } = await signUp(d)
+      const [live, revoked]: TokenResponse[] = [await logIn(d, username), await logIn(d, username)]
+      t.equal((await logOut(d, revoked!.access_token)).statusCode, 200)
+      const generation = await d.redis.get(GENERATION)
+      await d.redis.del([...(await d.redis.keys('denylist:jti:*')), ...(await d.redis.keys('denylist:sid:*'))])
+      await comeBack(t, first, dir)
+
+      const answers = new Set<string>()
+      let ready = false
+      // The embedded Postgres runs in this process too, and does nothing while it only asks.
+      for (; !ready; await new Promise((resolve) => setTimeout(resolve, 2))) {
+        const { status, code } = await present(d, revoked!.access_token)
+        answers.add(`${status} ${code}`)
+        ready = (await present(d, live!.access_token)).status === 200
+      }
+      t.strictSame(
+        [...answers].filter((answer) => answer !== '503 REVOCATION_UNKNOWN'),
+        ['401 TOKEN_REVOKED']
+      )
+      t.equal(await d.redis.get(GENERATION), generation, 'it says that it has everything, as before')
+    }
+  )
+}

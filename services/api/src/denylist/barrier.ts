@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Appended } from './append.js'
+import { GENERATION, type Appended } from './append.js'
 import {
   boundOf,
   compareIds,
@@ -37,8 +37,8 @@ export interface Barriers {
   pass(appended: Appended): Promise<Passed>
   /** What a replica says that it has applied. Those elsewhere say it over Redis, this one here. */
   confirm(from: string, view: View): void
-  /** The generation that Redis has been seen with. It counts how long: call it as soon as there is a new one. */
-  saw: (generation: string) => void
+  /** Asks which generation Redis has. It counts for how long: call it as soon as there is a new one. */
+  look: () => void
   close(): void
 }
 
@@ -48,7 +48,18 @@ export interface Barriers {
  */
 export function createBarriers(redis: Redis, subscriber: Redis, member: string): Barriers {
   let seen: Sighting | undefined
+  const saw = (generation: string): void => {
+    if (seen?.generation !== generation) seen = { generation, since: performance.now() }
+  }
+  // Where it cannot be asked it is seen with the next append.
+  const look = (): void =>
+    void redis
+      .get(GENERATION)
+      .then((one) => one !== null && saw(one))
+      .catch(() => undefined)
   redis.on('close', () => (seen = undefined))
+  redis.on('ready', look)
+  if (redis.status === 'ready') look()
 
   /** What each member says that it has applied; of those that were registered a moment ago. */
   const confirmed = new Map<string, View>()
@@ -76,13 +87,9 @@ export function createBarriers(redis: Redis, subscriber: Redis, member: string):
     for (const [from, spelled] of Object.entries(registry)) confirm(from, parseRegistration(from, spelled))
   }
 
-  function saw(generation: string): void {
-    if (seen?.generation !== generation) seen = { generation, since: performance.now() }
-  }
-
   return {
     confirm,
-    saw,
+    look,
     close: () => clearInterval(pings),
     async pass({ generation, lastId: target, registered }) {
       const appendedAt = performance.now()

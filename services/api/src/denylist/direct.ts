@@ -3,9 +3,9 @@ import type { Redis } from 'ioredis'
 import type { Pool } from 'pg'
 import { RevocationUnknown } from '../errors.js'
 import type { Denylist } from './denylist.js'
-import { createLookUps, serverOf } from './look-up.js'
+import { createLookUps } from './look-up.js'
 import { judgeLookUp, type View } from './protocol.js'
-import { askStanding, makeWhole } from './whole.js'
+import { askStanding, makeWhole, serverOf } from './whole.js'
 
 export interface DirectOptions {
   redis: Redis
@@ -15,8 +15,8 @@ export interface DirectOptions {
   restore: () => Promise<void>
   /** Whether Redis has replicas of its own, one of which may take its place. */
   hasReplicas: boolean
-  /** Is told which generation there is as soon as it is seen. */
-  onMet: (generation: string) => void
+  /** Is told as soon as there may be another Redis, or another generation. */
+  onMet: () => void
   log: FastifyBaseLogger
 }
 
@@ -33,7 +33,7 @@ export function createDirectDenylist(options: DirectOptions): Denylist & { load(
   const lookUps = createLookUps(redis, {
     hasReplicas,
     onMet(server, generation) {
-      if (generation !== null) onMet(generation)
+      onMet()
       if (server !== view?.server || generation !== view.generation) loadInBackground()
     }
   })
@@ -45,7 +45,7 @@ export function createDirectDenylist(options: DirectOptions): Denylist & { load(
     const { server, generation, lastId } = standing
     if (server !== (await serverOf(redis))) throw new Error('Redis was replaced meanwhile')
     view = { server, generation, cursor: lastId }
-    onMet(generation)
+    onMet()
   }
 
   let underWay: Promise<void> | undefined

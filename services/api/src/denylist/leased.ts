@@ -27,8 +27,8 @@ export interface LeasedOptions {
   /** Whether Redis has replicas of its own, one of which may take its place. */
   hasReplicas: boolean
   onCheck: (by: CheckedBy) => void
-  /** Is told which generation there is as soon as it is seen. */
-  onMet: (generation: string) => void
+  /** Is told as soon as there may be another Redis, or another generation. */
+  onMet: () => void
 }
 
 /**
@@ -37,12 +37,7 @@ export interface LeasedOptions {
  */
 export function createLeasedDenylist(options: LeasedOptions): Denylist {
   const { redis, follower, publish, outage, hasReplicas, onCheck, onMet } = options
-  const lookUps = createLookUps(redis, {
-    hasReplicas,
-    onMet(_server, generation) {
-      if (generation !== null) onMet(generation)
-    }
-  })
+  const lookUps = createLookUps(redis, { hasReplicas, onMet })
   follower.onLoad(lookUps.meet)
 
   async function askRedis(token: { jti: string; sid: string }): Promise<boolean> {

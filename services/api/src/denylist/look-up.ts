@@ -3,6 +3,7 @@ import { RevocationUnknown } from '../errors.js'
 import { within } from '../within.js'
 import { GENERATION, keyOf } from './append.js'
 import type { LookUp } from './protocol.js'
+import { serverOf } from './whole.js'
 
 /** The bound of a look-up, in milliseconds: a request waits no longer to learn whether its token has been revoked. */
 const LOOK_UP_MS = 200
@@ -90,11 +91,4 @@ export function createLookUps(redis: Redis, { hasReplicas, onMet }: LookUpOption
       }
     }
   }
-}
-
-/** The process that answers: another one may have lost what the last one acknowledged. */
-export async function serverOf(redis: Redis): Promise<string> {
-  const [, server] = /^run_id:(\S+)/m.exec(await redis.info('server')) ?? []
-  if (server === undefined) throw new Error('Redis does not say which process it is (INFO server, run_id)')
-  return server
 }

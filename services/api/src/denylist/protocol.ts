@@ -54,7 +54,7 @@ export function compareIds(a: string, b: string): number {
 
 /** What a replica's set was built from. */
 export interface View {
-  /** The process of the Redis it was loaded from (`run_id`). */
+  /** The Redis it was loaded from: its process and its term as a primary, `run_id:master_replid`. */
   server: string
   generation: string
   /** Everything in the log up to here is in the set. */
@@ -73,16 +73,9 @@ export function logSuffices(before: View | undefined, server: string, generation
  * Whether a Redis has been given everything on record since it became what it is. A process that came back in an older state
  * still says so of what it was before.
  */
-export function isWhole({
-  server,
-  term,
-  vouchedFor
-}: {
-  server: string
-  term: string
-  vouchedFor: string | null
-}): boolean {
-  return term !== '' && vouchedFor === `${server} ${term}`
+export function isWhole({ server, vouchedFor }: { server: string; vouchedFor: string | null }): boolean {
+  // One that does not tell its term could have had others.
+  return !server.endsWith(':') && vouchedFor === server
 }
 
 /** The reply to a read of the log, with what the same connection said right after it. */

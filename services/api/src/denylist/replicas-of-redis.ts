@@ -13,7 +13,7 @@ const REPLICATED_MS = 1000
 export async function replicated<T>(redis: Redis, write: () => Promise<T>): Promise<T> {
   let closed = false
   const onClose = (): void => void (closed = true)
-  redis.once('close', onClose)
+  redis.setMaxListeners(0).once('close', onClose)
   try {
     const result = await write()
     // What was there already, another connection has written, and Redis 8 waits only for what this one has: so it writes.
@@ -54,7 +54,10 @@ export async function checkFailover(
       protocol: 2,
       lazyConnect: true,
       retryStrategy: () => null,
-      connectTimeout: 500
+      connectTimeout: 500,
+      // One that takes connections and says nothing.
+      commandTimeout: 500,
+      socketTimeout: 500
     })
     sentinel.on('error', () => undefined)
     try {

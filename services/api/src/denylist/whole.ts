@@ -10,34 +10,30 @@ import { liveRevocations } from './records.js'
 export const WHOLE = 'denylist:whole'
 
 /**
- * Process and term: a primary that was put aside, and came back as one, has lost what it did not hear of meanwhile, but is
- * the same process. `INFO` tells of both, and Redis makes a new `master_replid` for each term.
+ * Which Redis it is, as `process:term`: a primary that was put aside, and came back as one, has lost what it did not hear of
+ * meanwhile, but is the same process. `INFO` tells of both, and Redis makes a new `master_replid` for each term.
  */
 const NAME = `
   local function name()
     local info = redis.call('INFO', 'server') .. redis.call('INFO', 'replication')
-    return info:match('run_id:(%w+)') or '', info:match('master_replid:(%w+)') or ''
+    return (info:match('run_id:(%w+)') or '') .. ':' .. (info:match('master_replid:(%w+)') or '')
   end`
 
 /** KEYS: the generation, the log, who is whole. */
 const ASK = `${NAME}
-  local server, term = name()
   local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
-  return { server, term, redis.call('GET', KEYS[1]), last[1] and last[1][1] or '0-0', redis.call('GET', KEYS[3]) }`
+  return { name(), redis.call('GET', KEYS[1]), last[1] and last[1][1] or '0-0', redis.call('GET', KEYS[3]) }`
 
-/** KEYS: the generation, who is whole. ARGV: process, term and generation that have been given everything. Returns 0 where it is another. */
+/** KEYS: the generation, who is whole. ARGV: the name and the generation that have been given everything. Returns 0 where it is another. */
 const VOUCH = `${NAME}
-  local server, term = name()
-  if server ~= ARGV[1] or term ~= ARGV[2] or redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
-  redis.call('SET', KEYS[2], server .. ' ' .. term)
+  if name() ~= ARGV[1] or redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
+  redis.call('SET', KEYS[2], ARGV[1])
   return 1`
 
 /** What a Redis is, and what it says that it has, all of one moment. */
 export interface Standing {
-  /** The process (`run_id`). */
+  /** The process (`run_id`), and its term as a primary (`master_replid`). */
   server: string
-  /** Its term as a primary (`master_replid`). */
-  term: string
   generation: string
   /** The last entry of the log. */
   lastId: string
@@ -51,18 +47,26 @@ export interface Standing {
  */
 export async function askStanding(redis: Redis, restore: () => Promise<void>): Promise<Standing> {
   for (let isRestored = false; ; isRestored = true) {
-    const [server, term, generation, lastId, vouchedFor] = (await redis.eval(ASK, 3, GENERATION, LOG, WHOLE)) as [
+    const [server, generation, lastId, vouchedFor] = (await redis.eval(ASK, 3, GENERATION, LOG, WHOLE)) as [
       server: string,
-      term: string,
       generation: string | null,
       lastId: string,
       vouchedFor: string | null
     ]
-    if (server === '') throw new Error('Redis does not say which process it is (INFO server, run_id)')
-    if (generation !== null) return { server, term, generation, lastId, vouchedFor }
+    if (generation !== null) return { server: requireProcess(server), generation, lastId, vouchedFor }
     if (isRestored) throw lostAgain()
     await restore()
   }
+}
+
+/** The Redis that answers, by the same name: another one may have lost what the last one acknowledged. */
+export async function serverOf(redis: Redis): Promise<string> {
+  return requireProcess((await redis.eval(`${NAME} return name()`, 0)) as string)
+}
+
+function requireProcess(name: string): string {
+  if (name.startsWith(':')) throw new Error('Redis does not say which process it is (INFO server, run_id)')
+  return name
 }
 
 export const lostAgain = (): Error => new Error('Redis has lost the denylist again')
@@ -87,11 +91,11 @@ export async function fill(redis: Redis, guard: string, pages: AsyncIterable<Rev
  */
 export async function makeWhole(redis: Redis, pg: Pool, standing: Standing, log: FastifyBaseLogger): Promise<void> {
   if (isWhole(standing)) return
-  const { server, term, generation } = standing
+  const { server, generation } = standing
   if (!(await fill(redis, GENERATION, liveRevocations(pg)))) throw lostAgain()
   let isSame
   try {
-    isSame = await redis.eval(VOUCH, 2, GENERATION, WHOLE, server, term, generation)
+    isSame = await redis.eval(VOUCH, 2, GENERATION, WHOLE, server, generation)
   } catch (error) {
     // As where Redis is full. It is whole all the same.
     log.warn(

@@ -63,10 +63,12 @@ export const denylist = fp<DenylistOptions>(
       registers: [registry]
     })
     const member = newMember(replicaName)
-    const barriers = createBarriers(app.redis, app.connectRedis('confirmations'), member)
+    // Where Redis has replicas an append waits for one of them, and whatever comes after it on the same connection would too.
+    const appends = hasReplicas ? app.connectRedis('appends') : app.redis
+    const barriers = createBarriers(appends, app.connectRedis('confirmations'), member)
     app.addHook('onClose', async () => barriers.close())
     const publish = createPublish({
-      redis: app.redis,
+      redis: appends,
       barriers,
       member,
       restore,
@@ -81,7 +83,7 @@ export const denylist = fp<DenylistOptions>(
         publish,
         restore,
         hasReplicas,
-        onMet: barriers.saw,
+        onMet: barriers.look,
         log: app.log
       })
       app.decorate('denylist', counted(direct, registry))
@@ -113,7 +115,7 @@ export const denylist = fp<DenylistOptions>(
       outage,
       hasReplicas,
       onCheck: (by) => checks[by]++,
-      onMet: barriers.saw
+      onMet: barriers.look
     })
     app.decorate('denylist', counted(leased, registry))
     app.addHook('onClose', async () => {
