@@ -34,7 +34,8 @@ const Environment = Type.Object({
   TRUST_PROXY: Type.String({ default: '' }),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { default: 'info' }),
   SHUTDOWN_GRACE_MS: Type.Integer({ minimum: 0, maximum: 600_000, default: 10_000 }),
-  SHUTDOWN_DRAIN_MS: Type.Integer({ minimum: 0, maximum: 60_000, default: 500 })
+  // Below pluginTimeout, which bounds a hook of closing too.
+  SHUTDOWN_DRAIN_MS: Type.Integer({ minimum: 0, maximum: 30_000, default: 500 })
 })
 type Environment = Static<typeof Environment>
 
@@ -64,7 +65,7 @@ const expectations: Record<keyof Environment, string> = {
   TRUST_PROXY: 'addresses or CIDR ranges of the balancer, separated by commas, or loopback, linklocal, uniquelocal',
   LOG_LEVEL: 'fatal, error, warn, info, debug, trace or silent',
   SHUTDOWN_GRACE_MS: 'milliseconds, 0 to 600000',
-  SHUTDOWN_DRAIN_MS: 'milliseconds, 0 to 60000'
+  SHUTDOWN_DRAIN_MS: 'milliseconds, 0 to 30000'
 }
 
 /** Settings whose value may stand in a file, named by the same setting with `_FILE` behind it. */

@@ -1,11 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findBinary, freePort } from '@one-secret/local'
 import { Redis } from 'ioredis'
+import { pino } from 'pino'
 import t, { type Test } from 'tap'
+import { watchFailovers } from '../src/plugins/failovers.js'
 import { startLine } from './faults/line.js'
 import { bearer, buildReplica, newUsername, PASSWORD, spawnReplica, startBackends, type Replica } from './harness.js'
 
@@ -276,9 +279,61 @@ for (const cutOff of [false, true]) {
   })
 }
 
+t.test('other primaries are heard of, also of what a Sentinel could not tell meanwhile', { skip }, async (t) => {
+  const { sentinels } = await startSentinels(t)
+  const [one, other] = sentinels as [Server, Server]
+  const line = await startLine(t, `redis://127.0.0.1:${one.port}`)
+  const lines: string[] = []
+  let heard = 0
+  const end = watchFailovers(
+    [{ host: '127.0.0.1', port: Number(new URL(line.url).port) }],
+    NAME,
+    pino({}, { write: (text) => lines.push(text) }),
+    () => heard++
+  )
+  t.teardown(end)
+  const isSaid = (text: string): Promise<void> => until(async () => lines.some((one) => one.includes(text)), 10_000)
+  const failOver = async (): Promise<void> => {
+    const before = await primaryOf(one)
+    await until(async () => (await other.client.call('SENTINEL', 'FAILOVER', NAME)) === 'OK', 30_000)
+    await until(async () => (await primaryOf(one)) !== before, 30_000)
+  }
+  await until(async () => String(await one.client.client('LIST')).includes(' sub=1 '), 10_000)
+  t.equal(heard, 0)
+  await failOver()
+  await until(async () => heard === 1, 5000)
+  t.match(lines.join(''), 'a Sentinel tells of another primary')
+
+  line.cut()
+  await isSaid('the Sentinel cannot be heard')
+  await failOver()
+  t.equal(heard, 1)
+  line.mend()
+  await until(async () => heard === 2, 10_000)
+  await isSaid('the Sentinel is heard again')
+})
+
+t.test('a Sentinel that takes connections and says nothing keeps no replica from starting', { skip }, async (t) => {
+  const { sentinels } = await startSentinels(t)
+  const silent = createServer(() => undefined).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => silent.close())
+  const ports = [(silent.address() as AddressInfo).port, ...sentinels.map(({ port }) => port)]
+  const replica = await spawnReplica(t, {
+    ...env,
+    REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
+    REDIS_SENTINELS: ports.map((port) => `127.0.0.1:${port}`).join(','),
+    REPLICA_NAME: 'a'
+  })
+  t.equal((await fetch(`${replica.url}/health/ready`)).status, 200)
+  t.match(replica.output(), 'whether a failover of Redis is safe cannot be checked')
+  t.match(replica.output(), 'the Sentinel cannot be heard')
+  await replica.kill('SIGKILL')
+})
+
 t.test('a connection that has ended though the replica has not comes back', async (t) => {
   const app = await buildReplica(t, { ...env, REPLICA_NAME: 'a' })
-  // ioredis does so by itself where a Sentinel tells of a failover while it is connecting, and never tries again.
+  // ioredis does so by itself where it is told to leave a primary that it is still looking for, and never tries again.
   app.redis.disconnect()
   await until(async () => (await app.redis.ping()) === 'PONG', 5000)
   t.equal((await app.inject('/health/ready')).statusCode, 200)

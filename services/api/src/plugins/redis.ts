@@ -2,6 +2,7 @@ import fastifyRedis from '@fastify/redis'
 import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
 import { Redis, type SentinelConnectionOptions } from 'ioredis'
+import { watchFailovers } from './failovers.js'
 
 /** A command is given up after this long, in milliseconds; what a request waits for has a bound of its own below it. */
 const COMMAND_TIMEOUT_MS = 1000
@@ -41,30 +42,44 @@ export const redis = fp<RedisOptions>(
     const lastError = watch(client, app.log)
     let isClosing = false
     app.addHook('preClose', async () => void (isClosing = true))
-    // ioredis ends a connection for good where a Sentinel tells of the failover while it is connecting anew. Not before it has
-    // been ready: whoever gives up starting ends it, too.
+    const connections: Redis[] = []
     const keep = (connection: Redis): void => {
-      const revive = (): void => {
+      connections.push(connection)
+      // ioredis ends a connection for good where it is told to leave a primary while it is still looking for it.
+      connection.on('end', () => {
         // What fails ends it again, and is logged.
-        if (!isClosing) setTimeout(() => void connection.connect().catch(() => undefined), 50).unref()
-      }
-      connection.once('ready', () => connection.on('end', revive))
+        setTimeout(() => isClosing || void connection.connect().catch(() => undefined), 50).unref()
+      })
     }
     keep(client)
+    if (sentinels.length > 0) {
+      const leave = (): void => connections.forEach((connection) => connection.disconnect(true))
+      const end = watchFailovers(sentinels, new URL(url).hostname, app.log, leave)
+      app.addHook('onClose', async () => end())
+    }
     app.addHook('onClose', async () => {
       // quit waits for the replies under way; where there is nobody to reply the socket is just dropped.
       await client.quit().catch(() => client.disconnect())
     })
     app.decorate('connectRedis', (role: string) => {
       // What has been sent is not sent again on another connection: it would be an answer to an older question.
-      const another = client.duplicate({ autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 })
+      // Nor is it subscribed again by ioredis, which would take no notice of a refusal: whoever subscribes does it when it is ready.
+      const another = client.duplicate({
+        autoResendUnfulfilledCommands: false,
+        autoResubscribe: false,
+        maxRetriesPerRequest: 0
+      })
       watch(another, app.log.child({ role }))
       keep(another)
       app.addHook('onClose', async () => another.disconnect())
       return another
     })
 
-    await ready(client, lastError)
+    await ready(client, lastError).catch((error: unknown) => {
+      isClosing = true
+      client.disconnect()
+      throw error
+    })
     // Where there is no such database ioredis goes on in the first one, which may be somebody else's.
     await client.select(client.options.db ?? 0)
     if (/^redis_mode:cluster/m.test(await client.info('server'))) {
@@ -89,8 +104,6 @@ function bySentinel(url: string, sentinels: RedisOptions['sentinels']) {
     name: new URL(url).hostname,
     sentinels,
     enableTLSForSentinelMode: url.startsWith('rediss:'),
-    // Leaves an old primary that is still there as soon as a Sentinel says that there is a new one.
-    failoverDetector: true,
     sentinelCommandTimeout: 500,
     sentinelRetryStrategy: (attempt) => Math.min(attempt * 50, 500)
   } satisfies SentinelConnectionOptions
@@ -124,7 +137,6 @@ const messageOf = (error: Error): string =>
 function ready(client: Redis, lastError: () => string | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      client.disconnect()
       reject(new Error(`Redis did not answer within ${START_TIMEOUT_MS / 1000} s: ${lastError() ?? 'no reply'}`))
     }, START_TIMEOUT_MS)
     client.once('ready', () => {
