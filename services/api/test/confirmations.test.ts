@@ -31,7 +31,7 @@ t.test('a barrier', async (t) => {
     await redis.set(GENERATION, generation)
     barriers.look()
     // Until whatever lease there may have been elsewhere has ended.
-    await sleep(withSlack(MAX_LEASE_MS) + 10)
+    await sleep(withSlack(MAX_LEASE_MS) + 200)
   }
   let round = 0
   const register = (view: View) => redis.hset(REGISTRY, other, spellRegistration(LEASE_MS, round++, view))

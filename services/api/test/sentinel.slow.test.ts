@@ -8,9 +8,20 @@ import { findBinary, freePort } from '@one-secret/local'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
+import { serverOf } from '../src/denylist/whole.js'
 import { watchFailovers } from '../src/plugins/failovers.js'
 import { startLine } from './faults/line.js'
-import { bearer, buildReplica, newUsername, PASSWORD, spawnReplica, startBackends, type Replica } from './harness.js'
+import {
+  bearer,
+  buildReplica,
+  logIn as login,
+  newUsername,
+  PASSWORD,
+  present,
+  spawnReplica,
+  startBackends,
+  type Replica
+} from './harness.js'
 
 const [redisServer, redisSentinel, iptables] = ['redis-server', 'redis-sentinel', 'iptables'].map(findBinary)
 const skip =
@@ -23,6 +34,8 @@ const DOWN_AFTER_MS = 4000
 
 /** Redis' replicas and the Sentinels speak from here, so that they can be cut off from the primary, and nobody else. */
 const INSIDE = '127.0.0.9'
+/** The last Sentinel speaks from here, so that it can be left with a primary that is cut off. */
+const ASIDE = '127.0.0.10'
 
 const { env } = await startBackends(t, { kind: 'embedded' })
 
@@ -36,7 +49,8 @@ async function startServer(
   t: Test,
   dir: string,
   role: 'redis' | 'sentinel',
-  lines: (port: number) => string[]
+  lines: (port: number) => string[],
+  from = INSIDE
 ): Promise<Server> {
   const port = await freePort()
   const file = join(dir, `${role}-${port}.conf`)
@@ -44,8 +58,8 @@ async function startServer(
     file,
     [
       `port ${port}`,
-      `bind 127.0.0.1 ${INSIDE}`,
-      `bind-source-addr ${INSIDE}`,
+      `bind 127.0.0.1 ${from}`,
+      `bind-source-addr ${from}`,
       `dir ${dir}`,
       'daemonize no',
       ...lines(port)
@@ -97,15 +111,16 @@ async function startSentinels(t: Test, replicaCount = 2): Promise<{ servers: Ser
   const connected = `connected_slaves:${replicaCount}\r`
   await until(async () => (await primary.client.info('replication')).includes(connected), 10_000)
   const sentinels = await Promise.all(
-    [1, 2, 3].map(() =>
-      startServer(t, dir, 'sentinel', () => [
+    [INSIDE, INSIDE, ASIDE].map((from) => {
+      const lines = [
         `sentinel monitor ${NAME} 127.0.0.1 ${primary.port} 2`,
-        `sentinel announce-ip ${INSIDE}`,
+        `sentinel announce-ip ${from}`,
         `sentinel auth-pass ${NAME} ${PASSWORD_OF_REDIS}`,
         `sentinel down-after-milliseconds ${NAME} ${DOWN_AFTER_MS}`,
         `sentinel failover-timeout ${NAME} 10000`
-      ])
-    )
+      ]
+      return startServer(t, dir, 'sentinel', () => lines, from)
+    })
   )
   const knows = async ({ client }: Server): Promise<boolean> => {
     const fields = (await client.call('SENTINEL', 'MASTER', NAME)) as string[]
@@ -180,12 +195,13 @@ function probe({ url }: Replica, tokens: string[]) {
 
 for (const cutOff of [false, true]) {
   const name = cutOff
-    ? 'the old primary is cut off but alive, and so is a replica with it: nothing acknowledged is lost, nothing is accepted'
+    ? 'the old primary is cut off but alive, and a Sentinel and a replica with it: nothing acknowledged is lost, nothing is accepted'
     : 'the primary is killed in the middle of logouts: none that was acknowledged is lost'
   const needsIptables = cutOff && (iptables === undefined || process.getuid?.() !== 0) && 'needs iptables, and root'
   t.test(name, { skip: skip || needsIptables, timeout: 240_000 }, async (t) => {
     const { servers, sentinels } = await startSentinels(t)
-    const [primary] = servers as [Server]
+    const [primary, ...others] = servers as [Server, ...Server[]]
+    const left = sentinels.at(-1)!
     const addresses = sentinels.map(({ port }) => `127.0.0.1:${port}`)
     const own = { ...env, REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`, REDIS_SENTINELS: addresses.join(',') }
     // What b knows of the Sentinels comes by lines that can be cut.
@@ -194,7 +210,12 @@ for (const cutOff of [false, true]) {
     const [a, b, c] = await Promise.all([
       spawnReplica(t, { ...own, REPLICA_NAME: 'a' }),
       spawnReplica(t, { ...own, REPLICA_NAME: 'b', ...(cutOff && { REDIS_SENTINELS: bySentinelLines }) }),
-      spawnReplica(t, { ...own, REPLICA_NAME: 'c' })
+      // Told by the first of a new primary, c asks the last one who it is.
+      spawnReplica(t, {
+        ...own,
+        REPLICA_NAME: 'c',
+        ...(cutOff && { REDIS_SENTINELS: [addresses.at(0), addresses.at(-1)].join(',') })
+      })
     ])
     const users = await fetch(`${a.url}/users`, { method: 'POST', headers: json, body: credentials })
     t.ok([201, 409].includes(users.status))
@@ -223,7 +244,20 @@ for (const cutOff of [false, true]) {
       ...sentinels.map(({ port }) => [
         ...['INPUT', '-p', 'tcp', '-s', '127.0.0.1', '-d', INSIDE],
         ...['--dport', String(port), '-j', 'DROP']
-      ])
+      ]),
+      // The last Sentinel is on the side of the old primary: it hears none of the others, and none of them hears it.
+      ...[...others, ...sentinels].map(({ port }) => [
+        'INPUT',
+        '-p',
+        'tcp',
+        '-s',
+        ASIDE,
+        '--dport',
+        String(port),
+        '-j',
+        'DROP'
+      ]),
+      ['INPUT', '-p', 'tcp', '-s', INSIDE, '--dport', String(left.port), '-j', 'DROP']
     ]
     const mend = (): void => {
       for (const rule of rules.splice(0)) execFileSync(iptables!, ['-D', ...rule])
@@ -239,6 +273,7 @@ for (const cutOff of [false, true]) {
     t.comment(`another primary after ${Math.round(performance.now() - struck)} ms`)
     if (cutOff) {
       t.match(await primary.client.info('replication'), /role:master/, 'the old one thinks that it still is one')
+      t.equal(await primaryOf(left), primary.port, 'and a Sentinel does')
       await sleep(3000)
       t.equal(
         (await fetch(`${b.url}/whoami`, { headers: bearer(live!) })).status,
@@ -246,6 +281,7 @@ for (const cutOff of [false, true]) {
         'who is left with it knows nothing'
       )
       t.equal((await fetch(`${b.url}/health/ready`)).status, 503)
+      for (const { url } of [a, c]) await until(async () => (await fetch(`${url}/health/ready`)).status === 200, 10_000)
     }
     await logouts
     if (cutOff) {
@@ -284,12 +320,12 @@ t.test('other primaries are heard of, also of what a Sentinel could not tell mea
   const [one, other] = sentinels as [Server, Server]
   const line = await startLine(t, `redis://127.0.0.1:${one.port}`)
   const lines: string[] = []
-  let heard = 0
+  const heard: number[] = []
   const end = watchFailovers(
     [{ host: '127.0.0.1', port: Number(new URL(line.url).port) }],
     NAME,
     pino({}, { write: (text) => lines.push(text) }),
-    () => heard++
+    ({ port }) => heard.push(port)
   )
   t.teardown(end)
   const isSaid = (text: string): Promise<void> => until(async () => lines.some((one) => one.includes(text)), 10_000)
@@ -299,17 +335,20 @@ t.test('other primaries are heard of, also of what a Sentinel could not tell mea
     await until(async () => (await primaryOf(one)) !== before, 30_000)
   }
   await until(async () => String(await one.client.client('LIST')).includes(' sub=1 '), 10_000)
-  t.equal(heard, 0)
+  t.strictSame(heard, [])
   await failOver()
-  await until(async () => heard === 1, 5000)
+  await until(async () => heard.length === 1, 5000)
   t.match(lines.join(''), 'a Sentinel tells of another primary')
 
   line.cut()
   await isSaid('the Sentinel cannot be heard')
+  const [first] = heard
+  t.equal(first, await primaryOf(one))
   await failOver()
-  t.equal(heard, 1)
+  t.equal(heard.length, 1)
   line.mend()
-  await until(async () => heard === 2, 10_000)
+  await until(async () => heard.length === 2, 10_000)
+  t.equal(heard[1], await primaryOf(one))
   await isSaid('the Sentinel is heard again')
 })
 
@@ -329,6 +368,29 @@ t.test('a Sentinel that takes connections and says nothing keeps no replica from
   t.match(replica.output(), 'whether a failover of Redis is safe cannot be checked')
   t.match(replica.output(), 'the Sentinel cannot be heard')
   await replica.kill('SIGKILL')
+})
+
+t.test('a primary that a first replica joins has another name, and is the same', { skip }, async (t) => {
+  const dir = t.testdir()
+  const settings = [`requirepass ${PASSWORD_OF_REDIS}`, `masterauth ${PASSWORD_OF_REDIS}`, 'save ""']
+  const server = await startServer(t, dir, 'redis', (port) => [...settings, `dbfilename dump-${port}.rdb`])
+  const app = await buildReplica(t, { ...env, REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@127.0.0.1:${server.port}` })
+  const { access_token } = await login(app)
+  const before = await serverOf(server.client)
+  await startServer(t, dir, 'redis', (port) => [
+    ...settings,
+    `dbfilename dump-${port}.rdb`,
+    `replicaof 127.0.0.1 ${server.port}`
+  ])
+  await until(async () => (await serverOf(server.client)) !== before, 10_000)
+  // One of the replica's connections is made anew, and meets the new name.
+  app.redis.disconnect(true)
+  await once(app.redis, 'ready')
+  // It gives no leases, so each token is looked up.
+  await server.client.config('SET', 'maxmemory', '1')
+  await sleep(1000)
+  t.match(await present(app, access_token), { status: 200 })
+  t.match((await app.inject('/metrics')).body, /denylist_checks_total\{[^}]*by="direct"[^}]*\} [1-9]/)
 })
 
 t.test('a connection that has ended though the replica has not comes back', async (t) => {

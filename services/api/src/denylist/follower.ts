@@ -43,6 +43,8 @@ export interface Follower {
   readonly trouble: string | undefined
   /** Calls back after every load. */
   onLoad(callback: () => void): void
+  /** Builds the copy anew, where what it was loaded from has another name now. */
+  reload(): void
   /** Resolves with the first lease. */
   readonly ready: Promise<void>
   /** Gives up the lease and follows no more. Whoever closes strikes the member off afterwards. */
@@ -59,6 +61,7 @@ export function startFollower(options: FollowerOptions): Follower {
   let lease: Lease | undefined
   let reloads = 0
   let closed = false
+  let isStale = false
   let trouble: string | undefined
   const callbacks = new Set<() => void>()
   let firstLease: () => void
@@ -109,7 +112,7 @@ export function startFollower(options: FollowerOptions): Follower {
     const answered = now()
     lateMs = Math.max(0, answered.monotonic - sent.monotonic - blockMs)
     // By a clock that was set forward, and back again, entries may have been dropped that have not expired.
-    if (judgement === 'reload' || !haveMovedTogether(clocks, answered, leaseMs)) return false
+    if (isStale || judgement === 'reload' || !haveMovedTogether(clocks, answered, leaseMs)) return false
     if (judgement === 'lease' && !closed) {
       lease = { sent, ms: leaseMs }
       firstLease()
@@ -140,6 +143,7 @@ export function startFollower(options: FollowerOptions): Follower {
       try {
         if (redis.status !== 'ready') await once(redis, 'ready')
         const began = connection
+        isStale = false
         const loaded = await load(options, { entries, ...(view && { view }) })
         if (connection !== began) continue
         ;({ entries, view } = loaded)
@@ -174,6 +178,7 @@ export function startFollower(options: FollowerOptions): Follower {
       return trouble
     },
     onLoad: (callback) => void callbacks.add(callback),
+    reload: () => void (isStale = true),
     ready,
     close() {
       closed = true

@@ -3,7 +3,7 @@ import { RevocationUnknown } from '../errors.js'
 import type { Denylist } from './denylist.js'
 import { now, type Follower } from './follower.js'
 import { createLookUps } from './look-up.js'
-import { holds, isYounger, judgeLookUp } from './protocol.js'
+import { holds, isSameProcess, isYounger, judgeLookUp } from './protocol.js'
 
 /** A token that nobody has. */
 const NOBODY = { jti: '', sid: '' }
@@ -37,7 +37,14 @@ export interface LeasedOptions {
  */
 export function createLeasedDenylist(options: LeasedOptions): Denylist {
   const { redis, follower, publish, outage, hasReplicas, onCheck, onMet } = options
-  const lookUps = createLookUps(redis, { hasReplicas, onMet })
+  const lookUps = createLookUps(redis, {
+    hasReplicas,
+    onMet(server) {
+      onMet()
+      const loaded = follower.view?.server
+      if (loaded !== undefined && loaded !== server && isSameProcess(loaded, server)) follower.reload()
+    }
+  })
   follower.onLoad(lookUps.meet)
 
   async function askRedis(token: { jti: string; sid: string }): Promise<boolean> {

@@ -118,6 +118,9 @@ export function judgeLookUp(view: View | undefined, { server, generation, found 
   return known ? false : 'unknown'
 }
 
+/** Whether two names are of one process: its term can change while connections to it go on, as where a first replica joins it. */
+export const isSameProcess = (a: string, b: string): boolean => a.split(':')[0] === b.split(':')[0]
+
 /** A replica that may hold a lease, and what it had when it registered. */
 export interface Registered extends View {
   /** Its name and, behind a `#`, which of its lives this is. */

@@ -7,6 +7,7 @@ import { createDirectDenylist } from '../denylist/direct.js'
 import { startFollower, type Follower } from '../denylist/follower.js'
 import { createLeasedDenylist, type Outage } from '../denylist/leased.js'
 import { createPublish } from '../denylist/publish.js'
+import { PRIMARY } from '../denylist/look-up.js'
 import { newMember, REGISTRY } from '../denylist/registry.js'
 import { checkFailover } from '../denylist/replicas-of-redis.js'
 import { createRestore } from '../denylist/restore.js'
@@ -65,6 +66,13 @@ export const denylist = fp<DenylistOptions>(
     const member = newMember(replicaName)
     // Where Redis has replicas an append waits for one of them, and whatever comes after it on the same connection would too.
     const appends = hasReplicas ? app.connectRedis('appends') : app.redis
+    // As a write, which says at once whether this primary is cut off, and is left for the next Sentinel's if it is.
+    const probe = (): void => void appends.set(PRIMARY, 1, 'PX', 1000).catch(() => undefined)
+    if (hasReplicas) {
+      appends.on('ready', probe)
+      await within(FIRST_LEASE_MS, new Promise((resolve) => appends.once('ready', resolve)))
+    }
+    const isConnected = (): boolean => !hasReplicas || appends.status === 'ready'
     const barriers = createBarriers(appends, app.connectRedis('confirmations'), member)
     app.addHook('onClose', async () => barriers.close())
     const publish = createPublish({
@@ -86,7 +94,7 @@ export const denylist = fp<DenylistOptions>(
         onMet: barriers.look,
         log: app.log
       })
-      app.decorate('denylist', counted(direct, registry))
+      app.decorate('denylist', counted(direct, registry, isConnected))
       await direct.load()
       return
     }
@@ -117,7 +125,7 @@ export const denylist = fp<DenylistOptions>(
       onCheck: (by) => checks[by]++,
       onMet: barriers.look
     })
-    app.decorate('denylist', counted(leased, registry))
+    app.decorate('denylist', counted(leased, registry, isConnected))
     app.addHook('onClose', async () => {
       follower.close()
       // Nobody has to wait for this replica any more. Where Redis is down the next logout waits out its lease.
@@ -152,8 +160,8 @@ function observe(follower: Follower, registry: Registry): void {
   gauge('denylist_reloads', 'Times that the own copy was loaded, the first included', () => follower.reloads)
 }
 
-/** The same denylist, which counts what it is asked. */
-function counted(denylist: Denylist, registry: Registry): Denylist {
+/** The same denylist, which counts what it is asked, and is not ready without the connection that appends. */
+function counted(denylist: Denylist, registry: Registry, isConnected: () => boolean): Denylist {
   const lookUps = countBy(registry, {
     name: 'denylist_lookups_total',
     help: 'Valid tokens looked up in the denylist; unknown: nobody could tell whether it is revoked',
@@ -196,6 +204,6 @@ function counted(denylist: Denylist, registry: Registry): Denylist {
         throw error
       }
     },
-    isReady: () => denylist.isReady()
+    isReady: async () => isConnected() && denylist.isReady()
   }
 }

@@ -1,6 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Redis } from 'ioredis'
 
+export interface Address {
+  host: string
+  port: number
+}
+
 /** How often a Sentinel is asked whether it is still there, in milliseconds: nothing else is sent while it has no news. */
 const PING_EVERY_MS = 1000
 
@@ -15,14 +20,14 @@ const CHANNEL = '+switch-master'
  * failover while that is being made, a Sentinel that takes connections and says nothing brings the process down (its
  * SUBSCRIBE is rejected where nobody looks), and one that has gone is asked again after a minute.
  *
- * @param onFailover called once for each Sentinel that says so, or whose answer has changed while it could not be heard
+ * @param onPrimary called once for each Sentinel that says so, or whose answer has changed while it could not be heard
  * @returns ends it
  */
 export function watchFailovers(
-  sentinels: readonly { host: string; port: number }[],
+  sentinels: readonly Address[],
   name: string,
   log: FastifyBaseLogger,
-  onFailover: () => void
+  onPrimary: (primary: Address) => void
 ): () => void {
   const ends = sentinels.map((sentinel) => {
     const client = new Redis({
@@ -38,19 +43,21 @@ export function watchFailovers(
       retryStrategy: (attempt) => Math.min(attempt * 100, 1000)
     })
     let isHeard: boolean | undefined
-    let known: string | undefined
+    let known: Address | undefined
 
     async function listen(): Promise<void> {
+      const before = known
       // In one go, so that nothing is missed in between.
-      const [address] = await Promise.all([
-        client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name),
+      const [answer] = await Promise.all([
+        client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name) as Promise<[string, string] | null>,
         client.subscribe(CHANNEL)
       ])
-      const primary = String(address)
-      if (known !== undefined && known !== primary) onFailover()
-      known = primary
       if (isHeard === false) log.info({ sentinel }, 'the Sentinel is heard again')
       isHeard = true
+      // What it has told since is newer.
+      if (answer === null || known !== before) return
+      known = { host: answer[0], port: Number(answer[1]) }
+      if (before !== undefined && (before.host !== known.host || before.port !== known.port)) onPrimary(known)
     }
     client.on('ready', () => {
       listen().catch(({ message }: Error) => {
@@ -59,11 +66,11 @@ export function watchFailovers(
       })
     })
     client.on('message', (_channel: string, message: string) => {
-      const [of, , , host, port] = message.split(' ')
+      const [of, , , host = '', port] = message.split(' ')
       if (of !== name) return
-      known = `${host},${port}`
-      log.info({ sentinel, primary: `${host}:${port}` }, 'a Sentinel tells of another primary')
-      onFailover()
+      known = { host, port: Number(port) }
+      log.info({ sentinel, primary: known }, 'a Sentinel tells of another primary')
+      onPrimary(known)
     })
     client.on('error', ({ message }: Error) => {
       if (isHeard !== false) log.warn({ sentinel, reason: message }, 'the Sentinel cannot be heard')

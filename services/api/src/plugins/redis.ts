@@ -2,7 +2,7 @@ import fastifyRedis from '@fastify/redis'
 import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
 import { Redis, type SentinelConnectionOptions } from 'ioredis'
-import { watchFailovers } from './failovers.js'
+import { watchFailovers, type Address } from './failovers.js'
 
 /** A command is given up after this long, in milliseconds; what a request waits for has a bound of its own below it. */
 const COMMAND_TIMEOUT_MS = 1000
@@ -35,9 +35,11 @@ export const redis = fp<RedisOptions>(
       // A connection whose other end has vanished without a word would stay silent for ever: a new one may answer.
       socketTimeout: COMMAND_TIMEOUT_MS,
       connectTimeout: 500,
+      // Half closed, one whose host has gone would look ready for longer.
+      disconnectTimeout: 500,
       retryStrategy: (attempt) => Math.min(attempt * 50, 500),
-      // A primary that has become a replica: the next connection asks anew who is the primary.
-      reconnectOnError: ({ message }) => message.startsWith('READONLY')
+      // A primary that has become a replica, or is cut off from its own: the next connection asks the next Sentinel who is it.
+      reconnectOnError: ({ message }) => /\b(READONLY|NOREPLICAS)\b/.test(message)
     })
     const lastError = watch(client, app.log)
     let isClosing = false
@@ -52,11 +54,10 @@ export const redis = fp<RedisOptions>(
       })
     }
     keep(client)
-    if (sentinels.length > 0) {
-      const leave = (): void => connections.forEach((connection) => connection.disconnect(true))
-      const end = watchFailovers(sentinels, new URL(url).hostname, app.log, leave)
-      app.addHook('onClose', async () => end())
-    }
+    const end = watchFailovers(sentinels, new URL(url).hostname, app.log, (primary) => {
+      for (const connection of connections) if (!isTo(primary, connection)) connection.disconnect(true)
+    })
+    app.addHook('onClose', async () => end())
     app.addHook('onClose', async () => {
       // quit waits for the replies under way; where there is nobody to reply the socket is just dropped.
       await client.quit().catch(() => client.disconnect())
@@ -77,6 +78,7 @@ export const redis = fp<RedisOptions>(
 
     await ready(client, lastError).catch((error: unknown) => {
       isClosing = true
+      end()
       client.disconnect()
       throw error
     })
@@ -103,10 +105,18 @@ function bySentinel(url: string, sentinels: RedisOptions['sentinels']) {
   return {
     name: new URL(url).hostname,
     sentinels,
+    // Those that were named, in turn. Others that they know of may have addresses that cannot be reached from here.
+    updateSentinels: false,
     enableTLSForSentinelMode: url.startsWith('rediss:'),
     sentinelCommandTimeout: 500,
     sentinelRetryStrategy: (attempt) => Math.min(attempt * 50, 500)
   } satisfies SentinelConnectionOptions
+}
+
+/** Whether a connection leads there. Never to a host that is named: that its address is the same is not known here. */
+function isTo({ host, port }: Address, { status, stream }: Redis): boolean {
+  const address = stream?.remoteAddress?.replace(/^::ffff:/, '')
+  return ['connect', 'ready'].includes(status) && address === host && stream.remotePort === port
 }
 
 /**
@@ -117,6 +127,8 @@ function bySentinel(url: string, sentinels: RedisOptions['sentinels']) {
 function watch(client: Redis, log: FastifyBaseLogger): () => string | undefined {
   let lastError: string | undefined
   client.on('error', (error: Error) => {
+    // ioredis has come to the end of its list of Sentinels, none of which it has asked this time: it begins anew.
+    if (/Retrying from scratch after \d+ms\.$/.test(error.message)) return
     // Its message only: the error of a refused AUTH carries the password.
     const reason = messageOf(error)
     if (lastError !== reason) log.warn({ reason }, 'no connection to Redis')
