@@ -9,6 +9,9 @@ const COMMAND_TIMEOUT_MS = 1000
 
 const START_TIMEOUT_MS = 8000
 
+/** How soon another primary is looked for again, in milliseconds. Each time the copy of the denylist is loaded anew. */
+const CUT_OFF_RETRY_MS = 5000
+
 declare module 'fastify' {
   interface FastifyInstance {
     /** One more connection to the same Redis, for what would block the others; closed with the application. */
@@ -38,8 +41,7 @@ export const redis = fp<RedisOptions>(
       // Half closed, one whose host has gone would look ready for longer.
       disconnectTimeout: 500,
       retryStrategy: (attempt) => Math.min(attempt * 50, 500),
-      // A primary that has become a replica, or is cut off from its own: the next connection asks the next Sentinel who is it.
-      reconnectOnError: ({ message }) => /\b(READONLY|NOREPLICAS)\b/.test(message)
+      reconnectOnError: leaveWrongPrimary()
     })
     const lastError = watch(client, app.log)
     let isClosing = false
@@ -68,7 +70,8 @@ export const redis = fp<RedisOptions>(
       const another = client.duplicate({
         autoResendUnfulfilledCommands: false,
         autoResubscribe: false,
-        maxRetriesPerRequest: 0
+        maxRetriesPerRequest: 0,
+        reconnectOnError: leaveWrongPrimary()
       })
       watch(another, app.log.child({ role }))
       keep(another)
@@ -111,6 +114,20 @@ function bySentinel(url: string, sentinels: RedisOptions['sentinels']) {
     sentinelCommandTimeout: 500,
     sentinelRetryStrategy: (attempt) => Math.min(attempt * 50, 500)
   } satisfies SentinelConnectionOptions
+}
+
+/**
+ * Whether an error says that this is no primary, or one that is cut off from its replicas: the next connection asks the next
+ * Sentinel who is it. There may be none better, as where the replicas are down, so the latter is not tried at every error.
+ */
+function leaveWrongPrimary(): (error: Error) => boolean {
+  let triedAt = -Infinity
+  return ({ message }) => {
+    if (message.startsWith('READONLY')) return true
+    if (!/\bNOREPLICAS\b/.test(message) || performance.now() - triedAt < CUT_OFF_RETRY_MS) return false
+    triedAt = performance.now()
+    return true
+  }
 }
 
 /** Whether a connection leads there. Never to a host that is named: that its address is the same is not known here. */
