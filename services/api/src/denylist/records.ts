@@ -11,9 +11,14 @@ export interface Ending {
   values: unknown[]
 }
 
+/** The end of an INSERT: what is on record stays for the longer of the two times. */
+const KEEP_LONGER = `
+  ON CONFLICT (kind, id) DO UPDATE SET expires_at = greatest(revocations.expires_at, excluded.expires_at)
+  RETURNING kind, id, expires_at AS "expiresAt"`
+
 /**
  * Ends sessions and writes the durable record of what that revokes, in one statement: either both have happened or neither.
- * Safe to repeat; what is on record stays for the longer of the two times.
+ * Safe to repeat.
  *
  * @param others what is to be revoked beside the sessions, if there are any
  * @returns what is on record now and has to be published; nothing where there was no session
@@ -31,8 +36,7 @@ export async function endAndRecord(
      SELECT * FROM unnest(${kinds}::text[], ${ids}::uuid[], ${times}::timestamptz[]) WHERE EXISTS (SELECT FROM ended)
      UNION ALL
      SELECT 'sid', id, ended_at + make_interval(secs => ${seconds}) FROM ended
-     ON CONFLICT (kind, id) DO UPDATE SET expires_at = greatest(revocations.expires_at, excluded.expires_at)
-     RETURNING kind, id, expires_at AS "expiresAt"`,
+     ${KEEP_LONGER}`,
     values: [
       ...values,
       SESSION_REVOKED_SECONDS,
@@ -56,8 +60,7 @@ export async function recordAlone(
 ): Promise<Revocation[]> {
   const { rows } = await client.query<Revocation>(
     `INSERT INTO revocations (kind, id, expires_at) SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
-     ON CONFLICT (kind, id) DO UPDATE SET expires_at = greatest(revocations.expires_at, excluded.expires_at)
-     RETURNING kind, id, expires_at AS "expiresAt"`,
+     ${KEEP_LONGER}`,
     [
       revocations.map(({ kind }) => kind),
       revocations.map(({ id }) => id),
