@@ -146,9 +146,26 @@ t.test('docker compose', { timeout: 600_000 }, async (t) => {
     t.strictSame(lines.sort(), acknowledged, 'everything acknowledged was done, once')
   }
 
+  /** The lane of the comparison that these replicas serve too, asked every 5 ms; what it answered but 200. */
+  function askLane(token: string): { stop: () => Promise<string[]> } {
+    const asked: Promise<string>[] = []
+    const ask = async (): Promise<string> => {
+      const answer = await fetch(`${url}/lanes/jwt/whoami`, { headers: bearer(token) })
+      return `${answer.status} ${await answer.text()}`
+    }
+    const timer = setInterval(() => asked.push(ask().catch(String)), 5)
+    return {
+      stop: async () => {
+        clearInterval(timer)
+        return (await Promise.all(asked)).filter((answer) => !answer.startsWith('200'))
+      }
+    }
+  }
+
   t.test('two replicas become eight and then two under load, and no request fails', async (t) => {
     await composed('up', '--detach', '--wait', '--no-recreate', '--scale', 'api=2')
     t.equal((await seenWithin(2000, ({ size }) => size === 2)).size, 2)
+    const lane = askLane((await logIn()).access_token)
     const load = startLoad(url)
     await sleep(1000)
     await composed('up', '--detach', '--wait', '--no-recreate', '--scale', 'api=8')
@@ -157,6 +174,7 @@ t.test('docker compose', { timeout: 600_000 }, async (t) => {
     await composed('up', '--detach', '--wait', '--no-recreate', '--scale', 'api=2')
     t.equal((await seenWithin(2000, ({ size }) => size === 2)).size, 2, 'only two are seen within 2 s')
     await sleep(1000)
+    t.strictSame(await lane.stop(), [], 'nor in the lane jwt')
     await audit(t, load)
   })
 

@@ -75,6 +75,11 @@ t.test('the page, with docker compose', { skip, timeout: 600_000 }, async (t) =>
 
   t.test('the race, and a server of the memory lane that is killed meanwhile', async (t) => {
     const lane = (name: string) => page.locator(`[data-lane=${name}]`)
+    const refusals: string[] = []
+    page.on('response', (response) => {
+      if (!response.url().endsWith('/lanes/jwt/whoami') || response.ok()) return
+      void response.text().then((body) => refusals.push(`${response.status()} ${body}`))
+    })
     await page.getByRole('button', { name: 'Start the race' }).click()
     for (const name of ['sticky', 'cluster', 'jwt']) {
       await lane(name).locator('rect.accepted:not([height="0"])').nth(4).waitFor({ timeout: 30_000 })
@@ -84,7 +89,8 @@ t.test('the page, with docker compose', { skip, timeout: 600_000 }, async (t) =>
     t.equal(await page.locator('.events li', { hasText: 'Signed token' }).count(), 0, 'the eight of the api are there')
     await obey('revive-memory')
     await page.locator('.events', { hasText: `${id} is back` }).waitFor({ timeout: 30_000 })
-    t.equal(await lane('jwt').locator('rect.refused:not([height="0"])').count(), 0, 'jwt: nobody noticed')
+    t.strictSame(refusals, [], 'jwt: nobody noticed')
+    t.equal(await lane('jwt').locator('rect.refused:not([height="0"])').count(), 0)
     await page.getByRole('button', { name: 'Stop the race' }).click()
   })
 
