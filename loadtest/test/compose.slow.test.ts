@@ -117,23 +117,6 @@ t.test('docker compose', { timeout: 600_000 }, async (t) => {
     t.notMatch(stdout, ring.split(':')[1]!.trim())
   })
 
-  for (const script of ['cross-replica.ts', 'revocation.ts']) {
-    t.test(`k6 ${script} passes`, async (t) => {
-      const { code, stdout, stderr } = await compose(
-        '--profile',
-        'loadtest',
-        'run',
-        '--rm',
-        '-e',
-        'DURATION=5s',
-        'k6',
-        '--quiet',
-        script
-      )
-      t.equal(code, 0, stdout + stderr)
-    })
-  }
-
   /** Nothing failed, and Postgres holds what was acknowledged and nothing else. */
   async function audit(t: Test, load: Load): Promise<void> {
     const { requests, cameAgain, failures, sql, acknowledged } = await load.stop()

@@ -13,6 +13,10 @@ if (versionOf('k6', 'version') === undefined) {
 // A storm of logins stops at the account's limit, not at the address's, which is everybody's here.
 process.env['LOGIN_LIMIT_PER_ADDRESS'] = '0'
 const { url, replicas } = await startCluster(t)
+// Two at a time, of those that a meddler breaks: the others are to have the cluster for themselves.
+t.jobs = 2
+const besides = { buffered: true }
+
 const PASSED = 0
 const THRESHOLDS_CROSSED = 99
 const ABORTED = 108
@@ -72,7 +76,7 @@ t.test('cross-replica says how many replicas it has seen where REPLICAS is anoth
   }
 })
 
-t.test('cross-replica fails where one replica refuses the token', async (t) => {
+t.test('cross-replica fails where one replica refuses the token', besides, async (t) => {
   const isStranger = oneReplica()
   const meddler = await startMeddler(t, url, (answer) =>
     isStranger(answer.servedBy) ? { ...answer, status: 401, body: '{"code":"TOKEN_INVALID"}' } : answer
@@ -83,7 +87,7 @@ t.test('cross-replica fails where one replica refuses the token', async (t) => {
   t.match(stdout, /✗ \S+ accepts the token/)
 })
 
-t.test('cross-replica fails where one replica takes the token for somebody else’s', async (t) => {
+t.test('cross-replica fails where one replica takes the token for somebody else’s', besides, async (t) => {
   const isConfused = oneReplica()
   const meddler = await startMeddler(t, url, (answer) =>
     isConfused(answer.servedBy) ? { ...answer, body: '{"sub":"somebody else"}' } : answer
@@ -93,7 +97,7 @@ t.test('cross-replica fails where one replica takes the token for somebody else�
   t.strictSame(thresholds(stdout).crossed, ['checks'])
 })
 
-t.test('cross-replica fails where one replica gets too little to do', async (t) => {
+t.test('cross-replica fails where one replica gets too little to do', besides, async (t) => {
   const isIdle = oneReplica()
   const meddler = await startMeddler(t, url, async (answer, again) => {
     let taken = answer
@@ -117,19 +121,23 @@ t.test('revocation passes where no replica accepts a token after logout', async 
   t.match(stdout, "✓ 'count==0' count=0\n")
 })
 
-t.test('revocation is given up, and not passed, where it sees fewer replicas than REPLICAS says', async (t) => {
-  const { code, stdout } = await loadtest('revocation', url, '--replicas', String(replicas + 1))
-  t.equal(code, ABORTED)
-  t.strictSame(thresholds(stdout).crossed, ['logouts_probed'])
-})
+t.test(
+  'revocation is given up, and not passed, where it sees fewer replicas than REPLICAS says',
+  besides,
+  async (t) => {
+    const { code, stdout } = await loadtest('revocation', url, '--replicas', String(replicas + 1))
+    t.equal(code, ABORTED)
+    t.strictSame(thresholds(stdout).crossed, ['logouts_probed'])
+  }
+)
 
-t.test('revocation fails where nobody logs out', async (t) => {
+t.test('revocation fails where nobody logs out', besides, async (t) => {
   const { code, stdout } = await loadtest('revocation', url, '-e', 'SKIP_LOGOUT=1')
   t.equal(code, THRESHOLDS_CROSSED)
   t.strictSame(thresholds(stdout).crossed, ['accepted_after_logout', 'checks', 'http_req_failed'])
 })
 
-t.test('revocation fails where one replica has not heard of the logout', async (t) => {
+t.test('revocation fails where one replica has not heard of the logout', besides, async (t) => {
   const isDeaf = oneReplica()
   const meddler = await startMeddler(t, url, (answer) =>
     isDeaf(answer.servedBy) ? { ...answer, status: 200, body: '{}' } : answer
@@ -139,7 +147,7 @@ t.test('revocation fails where one replica has not heard of the logout', async (
   t.strictSame(thresholds(stdout).crossed, ['accepted_after_logout', 'checks', 'http_req_failed'])
 })
 
-t.test('revocation fails where the refusal is another than that of a revoked token', async (t) => {
+t.test('revocation fails where the refusal is another than that of a revoked token', besides, async (t) => {
   const isExpired = oneReplica()
   const meddler = await startMeddler(t, url, (answer) =>
     isExpired(answer.servedBy) && answer.status === 401 ? { ...answer, body: '{"code":"TOKEN_EXPIRED"}' } : answer
@@ -149,7 +157,7 @@ t.test('revocation fails where the refusal is another than that of a revoked tok
   t.strictSame(thresholds(stdout).crossed, ['checks'])
 })
 
-t.test('revocation fails where one replica could not be asked', async (t) => {
+t.test('revocation fails where one replica could not be asked', besides, async (t) => {
   const isHidden = oneReplica()
   const meddler = await startMeddler(t, url, async (answer, again) => {
     let taken = answer
@@ -221,7 +229,7 @@ t.test('stolen-token passes where it works until it expires, or until it is revo
   })
 })
 
-t.test('stolen-token fails where a token works for longer', async (t) => {
+t.test('stolen-token fails where a token works for longer', besides, async (t) => {
   const meddler = await startMeddler(
     t,
     url,
@@ -264,7 +272,7 @@ for (const [what, meddle] of [
   })
 }
 
-t.test('scale fails where nobody comes or goes, and says who was there', async (t) => {
+t.test('scale fails where nobody comes or goes, and says who was there', besides, async (t) => {
   const { code, stdout, stderr } = await loadtest('scale', url)
   t.equal(code, THRESHOLDS_CROSSED)
   t.strictSame(thresholds(stdout).crossed, ['replicas_came_or_went'])
@@ -272,7 +280,7 @@ t.test('scale fails where nobody comes or goes, and says who was there', async (
 })
 
 for (const script of ['rolling-restart', 'scale']) {
-  t.test(`${script} fails where one in a hundred is not served`, async (t) => {
+  t.test(`${script} fails where one in a hundred is not served`, besides, async (t) => {
     let asked = 0
     const meddler = await startMeddler(
       t,
@@ -289,7 +297,7 @@ for (const script of ['rolling-restart', 'scale']) {
   })
 }
 
-t.test('rolling-restart fails where a sign-up was carried out twice', async (t) => {
+t.test('rolling-restart fails where a sign-up was carried out twice', besides, async (t) => {
   const meddler = await startMeddler(t, url, (answer) => ({ ...answer, status: 409, body: '{}' }), {
     path: '/users',
     // The one of the setup.
@@ -328,19 +336,19 @@ t.test('soak passes where memory comes and goes', async (t) => {
   })
 })
 
-t.test('soak fails where memory grows', async (t) => {
+t.test('soak fails where memory grows', besides, async (t) => {
   const { code, stdout } = await soak(await startReplicaOf(t, (seconds) => 1e8 * (1 + seconds)))
   t.equal(code, THRESHOLDS_CROSSED)
   t.strictSame(thresholds(stdout).crossed, ['memory_growth'])
 })
 
-t.test('soak fails where a replica does not say how much memory it has', async (t) => {
+t.test('soak fails where a replica does not say how much memory it has', besides, async (t) => {
   const { code, stdout } = await soak(await startReplicaOf(t, () => NaN))
   t.equal(code, THRESHOLDS_CROSSED)
   t.ok(thresholds(stdout).crossed.includes('checks'))
 })
 
-t.test('soak is given up where nobody said whose memory it is to look at', async (t) => {
+t.test('soak is given up where nobody said whose memory it is to look at', besides, async (t) => {
   const { code, stderr } = await loadtest('soak', url)
   t.equal(code, ABORTED)
   t.match(stderr, 'which replicas? -e METRICS=')

@@ -4,8 +4,10 @@ import { plan, seeded } from '../src/schedule.js'
 t.test('the same seed plans the same revocations, another seed others, and each fault its own', async (t) => {
   const planned = (seed: number, fault: string) => plan(seeded(seed, fault), 200, 100)
   t.same(planned(1, 'cut'), planned(1, 'cut'))
-  t.notSame(planned(1, 'cut'), planned(2, 'cut'))
-  t.notSame(planned(1, 'cut'), planned(1, 'kill'))
+  // Compared as text: tap would work out how two long plans differ, for two seconds, and show it to nobody.
+  const spelled = (seed: number, fault: string): string => JSON.stringify(planned(seed, fault))
+  t.not(spelled(1, 'cut'), spelled(2, 'cut'))
+  t.not(spelled(1, 'cut'), spelled(1, 'kill'))
 })
 
 t.test('every kind of revocation is planned, at the rate that was asked for', async (t) => {
