@@ -23,7 +23,7 @@ const build = (settings: Record<string, string> = {}): Promise<FastifyInstance[]
 const replicas = await build()
 const three = await build({ MAX_SESSIONS_PER_USER: '3' })
 const one = await build({ MAX_SESSIONS_PER_USER: '1' })
-const [a, b] = replicas as [FastifyInstance, FastifyInstance]
+const [a, b, c] = replicas as [FastifyInstance, FastifyInstance, FastifyInstance]
 
 const tryLogIn = (app: FastifyInstance, username: string, password = PASSWORD) =>
   post(app, '/auth/login', { username, password })
@@ -145,4 +145,24 @@ t.test('no limit where none is set', async (t) => {
   const { username } = await signUp(a)
   const logins = await Promise.all(Array.from({ length: 12 }, () => logIn(a, username)))
   t.equal(await countSessions(logins[0]!.access_token), 12)
+})
+
+t.test('without a limit, forty thousand sessions of one user are ended, and the one that asks lives on', async (t) => {
+  const { id, username } = await signUp(a)
+  const [mine, other] = [await logIn(a, username), await logIn(b, username)]
+  await a.pg.query(
+    `INSERT INTO sessions (user_id, expires_at, created_at) SELECT $1, now() + interval '9 days', now() - interval '1 day'
+     FROM generate_series(1, 40000)`,
+    [id]
+  )
+  const receipt = await c.inject({
+    method: 'PUT',
+    url: '/me/password',
+    headers: bearer(mine.access_token),
+    payload: { old_password: PASSWORD, new_password: 'a new horse and battery' }
+  })
+  t.equal(receipt.statusCode, 200)
+  t.equal(receipt.json<{ revoked: object[] }>().revoked.length, 40_001)
+  await refusedBy(t, replicas, other, 'the other device')
+  await acceptedBy(t, replicas, mine, 'this device')
 })

@@ -226,21 +226,6 @@ t.test(
   }
 )
 
-t.test('forty thousand sessions of one user are ended, and the one that asks lives on', async (t) => {
-  const { id, username } = await signUp(a)
-  const [mine, other] = [await logIn(a, username), await logIn(b, username)]
-  await a.pg.query(
-    `INSERT INTO sessions (user_id, expires_at, created_at) SELECT $1, now() + interval '9 days', now() - interval '1 day'
-     FROM generate_series(1, 40000)`,
-    [id]
-  )
-  const receipt = await changePassword(c, mine.access_token, PASSWORD, 'a new horse and battery')
-  t.equal(receipt.statusCode, 200)
-  t.equal(receipt.json<{ revoked: object[] }>().revoked.length, 40_001)
-  await refusedBy(t, replicas, other, 'the other device')
-  await acceptedBy(t, replicas, mine, 'this device')
-})
-
 t.test('what ended so long ago that one clock alone still takes its tokens is named again', async (t) => {
   const { id, username } = await signUp(a)
   const mine = await logIn(a, username)
@@ -254,7 +239,7 @@ t.test('what ended so long ago that one clock alone still takes its tokens is na
 })
 
 t.test('logins race a password change: none of the old password survives it', async (t) => {
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 3; round++) {
     const { username } = await signUp(a)
     const mine = await logIn(a, username)
     const logins = Array.from({ length: 8 }, (_, i) => tryLogIn(replicas[i % 3]!, username))
@@ -287,7 +272,7 @@ t.test('a login whose password was changed after it had been compared gets no se
 })
 
 t.test('refreshes race the end of all sessions: no token that they got is alive afterwards', async (t) => {
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 3; round++) {
     const { username } = await signUp(a)
     const all = await Promise.all(Array.from({ length: 6 }, (_, i) => logIn(replicas[i % 3]!, username)))
     const refreshes = all.map(({ refresh_token }, i) => refresh(replicas[i % 3]!, refresh_token))
