@@ -19,8 +19,11 @@ export interface Load {
   stop(): Promise<Ledger>
 }
 
-/** What a replica says where the machine has no time for it, as while six others start on the same two cores. */
-const COME_AGAIN = /"code":"(?:OVERLOADED|HASHING_BUSY)"/
+/**
+ * What a replica says where the machine has no time for it, as while six others start on the same two cores; and what nginx
+ * says where one has said so, and the next does not listen yet. Its 502, that nobody is there, is none of these.
+ */
+export const COME_AGAIN = /"code":"(?:OVERLOADED|HASHING_BUSY|REPLICAS_UNAVAILABLE)"/
 /** How often somebody comes again. */
 const ATTEMPTS = 10
 

@@ -5,6 +5,7 @@ import {
   logIn,
   newUsername,
   PASSWORD,
+  post as insistently,
   present,
   bearer,
   logOut,
@@ -40,7 +41,7 @@ t.test('a name is taken once, whatever its case, also by fifty at a time', async
   const username = newUsername()
   const attempts = await Promise.all(
     Array.from({ length: 50 }, (_, i) =>
-      post('/users', { username: i % 2 ? username : username.toUpperCase(), password: PASSWORD })
+      insistently(app, '/users', { username: i % 2 ? username : username.toUpperCase(), password: PASSWORD })
     )
   )
   const statuses = attempts.map(({ statusCode }) => statusCode)

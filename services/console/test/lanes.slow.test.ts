@@ -31,7 +31,7 @@ t.test('the race', { skip }, async (t) => {
   for (const server of cluster.pools!['sessions-memory'].slice(0, 1)) {
     await server.kill()
     await lane('memory').locator(`[data-mark=gone]`).waitFor({ state: 'attached', timeout: 10_000 })
-    t.match(await page.locator('.events').textContent(), `${server.name} has gone`)
+    await page.locator('.events', { hasText: `${server.name} has gone` }).waitFor({ timeout: 10_000 })
   }
   await page.waitForTimeout(2500)
   for (const name of ['cluster', 'jwt']) t.equal(await drawn(name, 'refused'), 0, `${name}: nobody noticed`)
