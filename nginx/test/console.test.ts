@@ -50,9 +50,10 @@ t.test('the page: nginx and the embedded balancer answer alike', { skip }, async
   }
   async function ask(url: string, method: string, path: string, headers: Record<string, string>): Promise<Answer> {
     const { hostname, port } = new URL(url)
-    const body = method === 'POST' ? { 'content-type': 'application/json', 'content-length': '2' } : {}
-    const request = httpRequest({ hostname, port, path, method, headers: { ...headers, ...body }, agent: false })
-    request.end(method === 'POST' ? '{}' : undefined)
+    const body = method === 'POST' ? '{}' : method === 'PUT' ? ' '.repeat(16 * 1024 + 1) : ''
+    const sent = body === '' ? {} : { 'content-type': 'application/json', 'content-length': body.length }
+    const request = httpRequest({ hostname, port, path, method, headers: { ...headers, ...sent }, agent: false })
+    request.on('error', () => undefined).end(body)
     const [response] = (await once(request, 'response')) as [IncomingMessage]
     return { status: response.statusCode!, body: await text(response), headers: response.headers }
   }
@@ -78,6 +79,9 @@ t.test('the page: nginx and the embedded balancer answer alike', { skip }, async
       ['GET /?from=somewhere', 200, html, page],
       ['HEAD /', 200, html, ''],
       ['POST /', 404, served, '{"asked":"POST /"}'],
+      ['PUT /', 413, {}, /"code":"BODY_TOO_LARGE"/],
+      ['PUT /console/started.json', 413, {}, /"code":"BODY_TOO_LARGE"/],
+      [`PUT ${find('.js')}`, 413, {}, /"code":"BODY_TOO_LARGE"/],
       ['DELETE /', 404, served, '{"asked":"DELETE /"}'],
       ['OPTIONS /', 404, served, '{"asked":"OPTIONS /"}'],
       [`GET ${find('.css')}`, 200, { 'content-type': 'text/css; charset=utf-8', ...immutable }],

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startCluster, LocalError, type Kind, type Pools } from '@one-secret/local'
+import { startCluster, LocalError, NO_SERVERS, type Kind, type Pools } from '@one-secret/local'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { COLLECTED_WITHIN_MS, ENVIRONMENT, NODE_OPTIONS, readHeap, type Cluster } from './cluster.js'
@@ -14,7 +14,8 @@ export async function startProcesses(replicas: number, signal: AbortSignal): Pro
     postgres: undefined,
     redis: undefined,
     compare: true,
-    env: { ...process.env, ...ENVIRONMENT, NODE_OPTIONS },
+    // Of its own: it makes thousands of users, and stops Redis.
+    env: { ...process.env, ...NO_SERVERS, ...ENVIRONMENT, NODE_OPTIONS },
     signal
   })
   const pools = cluster.pools as Pools

@@ -22,7 +22,7 @@ export interface Answer {
 
 export interface Question {
   /** Sent as `Authorization: Bearer`. */
-  token?: string
+  token?: string | undefined
   body?: object
   /** Whether the browser may send and keep cookies. By default not: where a token is sent, nothing else should matter. */
   cookies?: boolean

@@ -26,17 +26,20 @@ function withCompose(task: Task): string {
   }
 }
 
-/** The oldest of the launcher's children of that kind: whoever is killed is started again, and is the youngest then. */
-const killOldest = (pid: number | string, pattern: string): string => `pkill -KILL -o -P ${pid} -f ${pattern}`
+/**
+ * The oldest of the launcher's children of that kind: whoever is killed is started again, and is the youngest then. Each has its
+ * name, which is its kind and a number, as its last argument.
+ */
+const killOldest = (pid: number | string, kind: string): string => `pkill -KILL -o -P ${pid} -f ' ${kind}-[0-9]+$'`
 
 /** @returns undefined where there is nothing to do: the launcher starts whoever was killed again */
 function withNpm(task: Task, pid: number | string): string | undefined {
   const onPort = port === undefined ? '' : ` --port ${port}`
   switch (task) {
     case 'kill':
-      return killOldest(pid, 'api/dist')
+      return killOldest(pid, 'api')
     case 'kill-memory':
-      return killOldest(pid, 'sessions/dist')
+      return killOldest(pid, 'sessions-memory')
     case 'revive':
     case 'revive-memory':
       return undefined

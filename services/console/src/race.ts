@@ -106,42 +106,63 @@ function missThoseWhoAreSilent(name: Racer): void {
   }
 }
 
-let stopRace = (): void => undefined
+/** The race that is under way. What comes back from an earlier one is not counted. */
+let current: symbol | undefined
 
-/** Logs in to each lane and sends each the same, until `stop`. */
+/** After so long without a turn, in milliseconds, nobody has been looked at: the tab was hidden, or the machine asleep. */
+const LOOKED_AWAY_MS = 1_000
+/** So long after that nobody is said to be gone, in milliseconds: first they have to be asked again. */
+const SETTLES_MS = 3_000
+
+/** Logs in to each lane and sends each the same, until `stop`. Once is enough: while one is under way it does nothing. */
 export async function start(): Promise<void> {
+  if (current !== undefined) return
+  const race = (current = Symbol())
+  racing.value = true
   missing.value = false
+  elapsed.value = 0
   for (const name of RACERS) lanes[name].value = EMPTY
   await signUp(true)
-  const [first, ...others] = RACERS
-  missing.value = (await enter(first)).status === 502
-  if (missing.value) return
-  for (const name of others) await enter(name)
+  for (const name of RACERS) {
+    if (current !== race) return
+    if ((await enter(name)).code === 'LANE_EMPTY') {
+      missing.value = true
+      return stop()
+    }
+  }
 
-  racing.value = true
   const startedAt = performance.now()
+  let turnedAt = startedAt
+  let lookedAwayAt = -Infinity
   const outstanding: Record<Racer, number> = { memory: 0, sticky: 0, cluster: 0, jwt: 0 }
-  const turn = setInterval(() => {
-    const second = (performance.now() - startedAt) / 1000
-    elapsed.value = second
+  const turn = (): void => {
+    if (current !== race) return clearInterval(turns)
+    const at = performance.now()
+    if (document.hidden || at - turnedAt > LOOKED_AWAY_MS) lookedAwayAt = at
+    turnedAt = at
+    elapsed.value = (at - startedAt) / 1000
     for (const name of RACERS) {
       const { seconds, token } = laneOf(name)
-      if (seconds.length < Math.floor(second) + 1) change(name, { seconds: [...seconds, { accepted: 0, refused: 0 }] })
-      missThoseWhoAreSilent(name)
+      const missed = Math.floor(elapsed.value) + 1 - seconds.length
+      if (missed > 0) {
+        change(name, { seconds: [...seconds, ...Array.from({ length: missed }, () => ({ accepted: 0, refused: 0 }))] })
+      }
+      if (document.hidden) continue
+      if (at - lookedAwayAt > SETTLES_MS) missThoseWhoAreSilent(name)
       // A lane whose server is silent is not asked ever more.
-      if (document.hidden || outstanding[name] >= RATE) continue
+      if (outstanding[name] >= RATE) continue
       outstanding[name]++
-      const how = token === undefined ? { cookies: true } : { token }
+      const how = name === 'jwt' ? { token } : { cookies: true }
       void ask('GET', `/lanes/${name}/whoami`, { ...how, quiet: true }).then((answer) => {
         outstanding[name]--
-        count(name, answer)
+        if (current === race) count(name, answer)
       })
     }
-  }, 1000 / RATE)
-  stopRace = () => {
-    clearInterval(turn)
-    racing.value = false
   }
+  const turns = setInterval(turn, 1000 / RATE)
 }
 
-export const stop = (): void => stopRace()
+export function stop(): void {
+  current = undefined
+  racing.value = false
+}

@@ -1,4 +1,4 @@
-import { findBinary, startCluster, type Cluster, type ClusterOptions } from '@one-secret/local'
+import { findBinary, NO_SERVERS, startCluster, type Cluster, type ClusterOptions } from '@one-secret/local'
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 
@@ -27,7 +27,7 @@ export async function startConsole(
     redis: undefined,
     compare: false,
     ...options,
-    env: { ...process.env, LOGIN_LIMIT_PER_ACCOUNT: '0', LOGIN_LIMIT_PER_ADDRESS: '0', ...options.env }
+    env: { ...process.env, ...NO_SERVERS, LOGIN_LIMIT_PER_ACCOUNT: '0', LOGIN_LIMIT_PER_ADDRESS: '0', ...options.env }
   })
   t.teardown(() => cluster.stop())
   // The name for which a browser keeps secure cookies without https.

@@ -24,6 +24,8 @@ export interface ChildOptions {
   /** Where its standard output goes, if not to `onLine`: nowhere, or to an open file. */
   stdout?: 'ignore' | number
   onLine?: (line: string) => void
+  /** It has ended, and nobody had told it to: why. */
+  onEnd?: ((why: string) => void) | undefined
 }
 
 export interface Child {
@@ -65,6 +67,7 @@ export async function startChild(command: string, args: readonly string[], optio
     ...(options.gid !== undefined && { gid: options.gid })
   })
 
+  let stopping = false
   const lines: string[] = []
   const readers = [child.stdout, child.stderr].flatMap((stream) => {
     if (!stream) return []
@@ -83,6 +86,7 @@ export async function startChild(command: string, args: readonly string[], optio
   const exited = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => {
       ended = signal ? `was ended by ${signal}` : `exited with code ${String(code)}`
+      if (!stopping) options.onEnd?.(ended)
       forget()
       // Its last words may still be in the pipe; a grandchild that keeps the pipe open must not hold us up.
       const why = ended
@@ -116,7 +120,6 @@ export async function startChild(command: string, args: readonly string[], optio
     throw new LocalError(`${name} cannot be started: ${messageOf(error)}`, { cause: error })
   }
 
-  let stopping = false
   return {
     name,
     pid,

@@ -31,6 +31,8 @@ export interface ClusterOptions extends Pick<
   onReplicaLine?: (name: string, line: string) => void
   /** A line of Postgres, Redis or nginx. Without it they are not read. */
   onServerLine?: (name: string, line: string) => void
+  /** Postgres, Redis or nginx has ended, and why. Only replicas are started again. */
+  onServerEnd?: (name: string, why: string) => void
 }
 
 export interface Cluster {
@@ -56,6 +58,9 @@ export interface Cluster {
 
 /** A replica that is replaced ends by itself after SHUTDOWN_GRACE_MS; one that does not is killed so much later. */
 const KILL_AFTER_GRACE_MS = 1_000
+
+/** For an environment in which the servers that run already are not to be used, whatever it says. */
+export const NO_SERVERS = { DATABASE_URL: '', DATABASE_URL_FILE: '', REDIS_URL: '', REDIS_URL_FILE: '' } as const
 
 /** A setting, or what stands in the file that `<name>_FILE` names. */
 function readSetting(env: NodeJS.ProcessEnv, name: string): string | undefined {
@@ -117,6 +122,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const exitHook = createExitHook()
   const startedAt = performance.now()
   const stops: (() => Promise<void>)[] = []
+  let isUp = false
   let stopping: Promise<void> | undefined
   const stop = (): Promise<void> =>
     (stopping ??= (async () => {
@@ -124,9 +130,13 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     })())
 
   const step = (part: string, detail: string): void => options.onStep?.(part, performance.now() - startedAt, detail)
-  const serverLines = (name: string): { onLine?: (line: string) => void } => {
-    const { onServerLine } = options
-    return onServerLine ? { onLine: (line) => onServerLine(name, line) } : {}
+  const serverLines = (name: string): { onLine?: (line: string) => void; onEnd: (why: string) => void } => {
+    const { onServerLine, onServerEnd } = options
+    return {
+      ...(onServerLine && { onLine: (line) => onServerLine(name, line) }),
+      // Before that it is the start that fails, or tries again with another port.
+      onEnd: (why) => void (isUp && onServerEnd?.(name, why))
+    }
   }
 
   try {
@@ -238,6 +248,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       await balancer.refresh()
       return added!
     }
+    isUp = true
     return { balancer, replicas, pools, postgres, redis, keyRingFile, roll, add, stop }
   } catch (error) {
     await stop()

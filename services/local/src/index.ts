@@ -1,6 +1,6 @@
 export { findBinary } from './binaries.js'
 export { runChild, waitUntilReady } from './child.js'
-export { startCluster, type Cluster, type ClusterOptions } from './cluster.js'
+export { NO_SERVERS, startCluster, type Cluster, type ClusterOptions } from './cluster.js'
 export { layOutConsole, type Started } from './console.js'
 export { LocalError } from './errors.js'
 export { createExitHook, type ExitHook } from './exit-hook.js'

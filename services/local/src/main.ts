@@ -36,6 +36,7 @@ async function run(options: Options): Promise<void> {
     signal: interrupted.signal,
     onStep: (part, afterMs, detail) => say(`${part.padEnd(8)}  ready in ${(afterMs / 1000).toFixed(1)} s  ${detail}`),
     onReplicaLine: (name, line) => say(`[${name}] ${line}`),
+    onServerEnd: (name, why) => say(`[${name}] ${why}, and is not started again: stop all of it, and start it anew`),
     ...(options.verbose && { onServerLine: (name, line) => say(`[${name}] ${line}`) })
   })
 

@@ -28,6 +28,8 @@ export interface BalancerOptions {
   exitHook?: ExitHook
   /** Its log lines. Without it, nothing is logged. */
   onLine?: (line: string) => void
+  /** It has ended, and nobody had told it to: why. */
+  onEnd?: ((why: string) => void) | undefined
 }
 
 export interface Balancer {
@@ -118,7 +120,8 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
     const configure = (): void => {
       const { replicas, pools } = options
       const values = {
-        NGINX_LISTEN: `${inBrackets(host)}:${port}`,
+        // For nginx `::` is IPv6 alone, for everybody else both.
+        NGINX_LISTEN: `${inBrackets(host)}:${port}${host === '::' ? ' ipv6only=off' : ''}`,
         NGINX_RESOLVER: '',
         NGINX_API_SERVERS: serversOf(replicas),
         NGINX_TMP: directory,
@@ -147,7 +150,8 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
       // Immediate, but unlike SIGKILL it takes the workers along.
       lastSignal: 'SIGTERM',
       stdout: accessLog?.fd ?? 'ignore',
-      ...(onLine && { onLine })
+      ...(onLine && { onLine }),
+      onEnd: options.onEnd
     })
     const nginx = child
     const url = localUrl(host, port)

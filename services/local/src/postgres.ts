@@ -21,6 +21,8 @@ export interface PostgresOptions {
   signal?: AbortSignal | undefined
   exitHook?: ExitHook
   onLine?: (line: string) => void
+  /** It has ended, and nobody had told it to: why. */
+  onEnd?: ((why: string) => void) | undefined
 }
 
 export interface Postgres {
@@ -93,6 +95,7 @@ interface ServerOptions {
   exitHook: ExitHook
   signal: AbortSignal | undefined
   onLine: ((line: string) => void) | undefined
+  onEnd: PostgresOptions['onEnd']
 }
 
 /** Nothing of the caller's environment: PGDATA, PGPORT and a locale that is not installed would all be obeyed. */
@@ -150,7 +153,8 @@ async function startServer(options: ServerOptions, port: number): Promise<Child>
     env: serverEnvironment(),
     cwd: options.data,
     ...(options.account && { uid: options.account.uid, gid: options.account.gid }),
-    ...(options.onLine && { onLine: options.onLine })
+    ...(options.onLine && { onLine: options.onLine }),
+    onEnd: options.onEnd
   })
 }
 
@@ -171,8 +175,9 @@ async function runPostgres(kind: 'binary' | 'embedded', reason: string, options:
     if (!binaries) throw new LocalError('no postgres with initdb beside it on the PATH')
     const directory = join(temp.path, 'postgres')
     mkdirSync(directory, { mode: 0o700 })
-    const { signal, onLine } = options
-    const server: ServerOptions = { binaries, data: join(directory, 'data'), account, exitHook, signal, onLine }
+    const { signal, onLine, onEnd } = options
+    const data = join(directory, 'data')
+    const server: ServerOptions = { binaries, data, account, exitHook, signal, onLine, onEnd }
     const password = randomBytes(18).toString('base64url')
     await initialise(server, directory, password)
 

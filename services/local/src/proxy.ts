@@ -41,22 +41,21 @@ const ANSWERS = {
 type Answer = keyof typeof ANSWERS
 
 /** What a lane of the comparison says in place of the 502, for it is not there unless it is asked for. */
-const NOBODY_IN_LANE =
-  'No server of this lane answered: there are memory, sticky, cluster, jwt and single, which docker compose --profile compare up -d, or npm start -- --compare, starts'
+const NOBODY_IN_LANE = {
+  code: 'LANE_EMPTY',
+  message:
+    'No server of this lane answered: there are memory, sticky, cluster, jwt and single, which docker compose --profile compare up -d, or npm start -- --compare, starts'
+}
 
-const body = (statusCode: Answer, message?: string): object => ({
-  statusCode,
-  ...ANSWERS[statusCode],
-  ...(message !== undefined && { message })
-})
+const body = (statusCode: Answer, other?: object): object => ({ statusCode, ...ANSWERS[statusCode], ...other })
 
-function answer(reply: FastifyReply, statusCode: Answer, message?: string): FastifyReply {
+function answer(reply: FastifyReply, statusCode: Answer, other?: object): FastifyReply {
   // By hand, for Fastify's serializer of errors drops `code`.
   return reply
     .code(statusCode)
     .type('application/json')
     .header('x-request-id', reply.request.id)
-    .send(JSON.stringify(body(statusCode, message)))
+    .send(JSON.stringify(body(statusCode, other)))
 }
 
 /** How long a client has to read why it was refused, in milliseconds, before the connection is closed on our side too. */
@@ -126,8 +125,8 @@ interface Route {
   rotation: Rotation
   /** Keeps each client at its server, by a cookie. */
   isSticky?: boolean
-  /** What a 502 says, if not what it says elsewhere. */
-  nobody?: string
+  /** What a 502 says where nobody is there, if not what it says elsewhere. */
+  nobody?: object
   /** Cookies for `/` are kept to this path, for other routes have some of the same name. */
   cookiePath?: string
 }
@@ -166,7 +165,7 @@ function forward(
         const timedOut = codes.includes('UND_ERR_HEADERS_TIMEOUT')
         if (neverSent || (!timedOut && isRepeatable(request.method))) attempt()
         else if (timedOut) answer(reply, 504)
-        else answer(reply, 502, nobody)
+        else answer(reply, 502)
       },
       onResponse: (_request, _reply, response) => {
         const { stream } = response as unknown as { stream: Readable }

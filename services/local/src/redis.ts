@@ -29,6 +29,8 @@ export interface RedisOptions {
   signal?: AbortSignal | undefined
   exitHook?: ExitHook
   onLine?: (line: string) => void
+  /** It has ended, and nobody had told it to: why. */
+  onEnd?: ((why: string) => void) | undefined
 }
 
 export interface Redis {
@@ -54,6 +56,7 @@ export interface Redis {
 const PORT_ATTEMPTS = 3
 
 const START_TIMEOUT_MS = 10_000
+const SILENT_MS = 3_000
 const STOP_TIMEOUT_MS = 1_500
 
 /** Connects, asks, and leaves. @returns the server's version */
@@ -61,6 +64,11 @@ async function ask(url: string): Promise<string | undefined> {
   const client = new Client(url, { lazyConnect: true, connectTimeout: 2_000, retryStrategy: () => null })
   let reason: unknown
   client.on('error', (error) => (reason = error))
+  // Who takes a connection and then says nothing is no Redis, and no time-out of the client's ends the wait for its first word.
+  const late = setTimeout(() => {
+    reason = new Error(`it has said nothing for ${SILENT_MS / 1000} s`)
+    client.disconnect()
+  }, SILENT_MS)
   try {
     await client.connect()
     const info = await client.info('server')
@@ -68,6 +76,7 @@ async function ask(url: string): Promise<string | undefined> {
   } catch (error) {
     throw reason ?? error
   } finally {
+    clearTimeout(late)
     client.disconnect()
   }
 }
@@ -147,7 +156,8 @@ async function runRedis(command: string, reason: string, options: RedisOptions):
         input: `${settings.join('\n')}\n`,
         cwd: dir,
         ...(options.env && { env: { ...process.env, ...options.env } }),
-        ...(options.onLine && { onLine: options.onLine })
+        ...(options.onLine && { onLine: options.onLine }),
+        onEnd: options.onEnd
       })
       const url = `redis://:${encodeURIComponent(password)}@127.0.0.1:${port}`
       try {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startChild, waitUntilReady, type Child } from './child.js'
-import { LocalError } from './errors.js'
+import { LocalError, messageOf } from './errors.js'
 import { createExitHook, type ExitHook } from './exit-hook.js'
 import { askHttp } from './http-probe.js'
 import { apiServer } from './paths.js'
@@ -26,6 +26,8 @@ export interface ReplicaOptions {
   onLine?: (line: string) => void
   signal?: AbortSignal | undefined
   exitHook?: ExitHook
+  /** Time to be ready in, in milliseconds. Default: 45 s. */
+  startTimeoutMs?: number
 }
 
 export interface Replica extends Upstream {
@@ -37,7 +39,7 @@ export interface Replica extends Upstream {
   /**
    * Replaces its process by a new one with the same name and port: takes it out of the balancer, lets it finish what it
    * has (SIGKILL after `boundMs`), starts the new one and waits until that is ready.
-   * @throws {LocalError} the new one is not ready after 20 s; it is tried again and again all the same
+   * @throws {LocalError} the new one is not ready after 45 s; it is tried again and again all the same
    */
   replace(boundMs: number): Promise<void>
   /** SIGTERM, for it to finish what it is doing; SIGKILL after `boundMs`, by default 2500. It is not started again. */
@@ -46,8 +48,8 @@ export interface Replica extends Upstream {
   kill(): Promise<void>
 }
 
-/** Time to be ready in, in milliseconds. */
-const START_TIMEOUT_MS = 20_000
+/** Time to be ready in, in milliseconds: above what the api allows itself before it gives up and says why. */
+const START_TIMEOUT_MS = 45_000
 
 /** A replica that lived so long is started again at once; one that did not waits longer each time. In milliseconds. */
 const STABLE_AFTER_MS = 10_000
@@ -61,18 +63,20 @@ async function expectStatus(url: string, isGood: (status: number) => boolean): P
 
 /**
  * Starts one replica, waits until it is ready, and from then on starts it again whenever it dies: same name, same port.
- * @throws {LocalError} it ended before it was ever ready, with what it printed; or it is not ready after 20 s
+ * @throws {LocalError} it ended before it was ever ready, with what it printed; or it is not ready after 45 s
  */
 export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
   const { name, signal, onLine } = options
   const exitHook = options.exitHook ?? createExitHook()
+  const timeoutMs = options.startTimeoutMs ?? START_TIMEOUT_MS
   const port = options.port ?? (await freePort())
   const url = `http://127.0.0.1:${port}`
   const stopping = new AbortController()
   const env = { ...options.env, HOST: '127.0.0.1', PORT: String(port), REPLICA_NAME: name }
 
   const start = (): Promise<Child> =>
-    startChild(process.execPath, [options.script ?? apiServer], {
+    // It reads no argument: its name is there for whoever looks for it among the processes.
+    startChild(process.execPath, [options.script ?? apiServer, name], {
       name,
       exitHook,
       env,
@@ -86,7 +90,7 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
   let child = await start()
   const ready = (): Promise<void> => expectStatus(`${url}/health/ready`, (status) => status === 200)
   try {
-    await waitUntilReady(name, ready, { timeoutMs: START_TIMEOUT_MS, child, signal, everyMs: 25 })
+    await waitUntilReady(name, ready, { timeoutMs, child, signal, everyMs: 25 })
   } catch (error) {
     await child.stop('SIGKILL', 0)
     throw error
@@ -115,12 +119,13 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
         backOffMs = Math.min(Math.max(FIRST_BACK_OFF_MS, backOffMs * 2), MAX_BACK_OFF_MS)
       }
       startedAt = performance.now()
+      const gone = child
       try {
         child = await start()
         // It takes part again as soon as it answers, even if it says that Redis is down: so would it without us.
         const answers = (): Promise<void> => expectStatus(`${url}/health/live`, () => true)
         await waitUntilReady(name, answers, {
-          timeoutMs: START_TIMEOUT_MS,
+          timeoutMs,
           child,
           signal: stopping.signal,
           everyMs: 25
@@ -129,6 +134,9 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
         if (alive) onLine?.(`is back, pid ${child.pid}`)
       } catch (error) {
         if (!stopping.signal.aborted && !(error instanceof LocalError)) throw error
+        // Of one that has ended by itself the next turn tells.
+        if (!stopping.signal.aborted && (child === gone || child.ended === undefined)) onLine?.(messageOf(error))
+        await child.stop('SIGKILL', 0)
       }
     }
   }
@@ -154,7 +162,7 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
         if (child === old || !alive) throw new Error('it does not answer yet')
         await ready()
       }
-      await waitUntilReady(name, isReplaced, { timeoutMs: START_TIMEOUT_MS, signal: stopping.signal, everyMs: 25 })
+      await waitUntilReady(name, isReplaced, { timeoutMs, signal: stopping.signal, everyMs: 25 })
     },
     async stop(boundMs = 2_500) {
       stopping.abort()

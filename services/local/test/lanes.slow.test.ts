@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { startCluster, type LaneName } from '@one-secret/local'
+import { NO_SERVERS, startCluster, type LaneName } from '@one-secret/local'
 import t from 'tap'
 
 // Two of each kind, and all of it on a machine that has nothing.
@@ -11,7 +11,7 @@ const cluster = await startCluster({
   postgres: undefined,
   redis: 'embedded',
   compare: true,
-  env: process.env
+  env: { ...process.env, ...NO_SERVERS }
 })
 t.teardown(() => cluster.stop())
 const { url } = cluster.balancer

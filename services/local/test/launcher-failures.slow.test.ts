@@ -41,6 +41,9 @@ t.test('what cannot be is one clear line, exit code 1, and nothing left', async 
   await once(taken, 'listening')
   t.teardown(() => taken.close())
   const { port } = taken.address() as AddressInfo
+  const silent = createServer(() => undefined).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => silent.close())
   const cases: [string, string[], NodeJS.ProcessEnv, RegExp][] = [
     ['port in use', ['--port', String(port)], {}, /^one-secret: port \d+ on 127\.0\.0\.1 is in use; choose another/m],
     [
@@ -60,6 +63,12 @@ t.test('what cannot be is one clear line, exit code 1, and nothing left', async 
       [],
       { REDIS_URL: 'redis://:p@127.0.0.1:1' },
       /^one-secret: REDIS_URL: no Redis at 127\.0\.0\.1:1: .*ECONNREFUSED/m
+    ],
+    [
+      'a REDIS_URL that says nothing',
+      [],
+      { REDIS_URL: `redis://:p@127.0.0.1:${(silent.address() as AddressInfo).port}` },
+      /^one-secret: REDIS_URL: no Redis at 127\.0\.0\.1:\d+: it has said nothing for 3 s/m
     ],
     ['no URL', ['--postgres', 'url'], {}, /^one-secret: Postgres by URL needs DATABASE_URL/m],
     ['no nginx', ['--balancer', 'nginx'], { PATH: '/nonexistent' }, /^one-secret: no nginx on the PATH/m],

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { findBinary } from '../src/binaries.js'
-import { descendants, isRunning } from './processes.js'
+import { descendants, isRunning, processes } from './processes.js'
 import { tempDirs, until } from './waiting.js'
 import { EMBEDDED, launch, useOwnTempDir, type Ready } from './launch.js'
 
@@ -68,6 +68,9 @@ t.test('all from the PATH', { skip: !binaries && 'needs postgres, redis-server a
   await useIt(t, ready)
   await until(() => launcher.stderr().includes('[nginx] {"time":'))
   const pids = descendants(launcher.child.pid ?? 0)
+  const redis = processes().find(({ pid, commandLine }) => pids.includes(pid) && commandLine.includes('redis-server'))
+  process.kill(redis!.pid, 'SIGKILL')
+  await until(() => launcher.stderr().includes('[redis] was ended by SIGKILL, and is not started again'))
   launcher.child.kill('SIGTERM')
   t.equal(await launcher.exit, 0)
   t.notOk(pids.some(isRunning))

@@ -7,12 +7,14 @@ import {
   type Server
 } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { findBinary } from '../src/binaries.js'
 import { startNginx, type Balancer } from '../src/nginx.js'
 import { freePort } from '../src/ports.js'
 import { startProxy } from '../src/proxy.js'
+import type { Upstream } from '../src/replicas.js'
 
 interface Seen {
   replica: string
@@ -114,7 +116,7 @@ for (const [kind, start] of [
       for (const path of ['/lanes/jwt/whoami', '/lanes/memory/', '/lanes/none']) {
         const answer = await ask(balancer, path)
         t.equal(answer.status, 502, path)
-        t.match(JSON.parse(answer.body), { code: 'NO_REPLICA', message: /npm start -- --compare/ })
+        t.match(JSON.parse(answer.body), { code: 'LANE_EMPTY', message: /npm start -- --compare/ })
       }
       t.equal((await ask(balancer, '/lanes/jwt/metrics')).status, 404)
       t.strictSame(seen, [], 'nobody was asked')
@@ -241,6 +243,26 @@ for (const [kind, start] of [
   })
 }
 
+t.test('embedded: a lane without servers is another thing than a server that does not answer', async (t) => {
+  const cuts = createServer((_request, response) => response.destroy()).listen(0, '127.0.0.1')
+  await once(cuts, 'listening')
+  t.teardown(() => cuts.close())
+  const { port } = cuts.address() as AddressInfo
+  const none: Upstream[] = []
+  const pools = { api: none, 'sessions-memory': [{ url: `http://127.0.0.1:${port}` }] }
+  const balancer = await startProxy({
+    replicas: none,
+    pools: { ...pools, 'sessions-redis': none, 'api-single': none }
+  })
+  t.teardown(() => balancer.stop())
+  const code = async (lane: string): Promise<unknown> => {
+    const response = await fetch(`${balancer.url}/lanes/${lane}/auth/login`, { method: 'POST' })
+    return ((await response.json()) as { code: unknown }).code
+  }
+  t.equal(await code('cluster'), 'LANE_EMPTY')
+  t.equal(await code('memory'), 'NO_REPLICA')
+})
+
 t.test('embedded: what the supervisor knows to be down is not asked', async (t) => {
   const seen: Seen[] = []
   const [a, b] = [await startStub('a', seen), await startStub('b', seen)]
@@ -256,6 +278,8 @@ t.test('embedded: what the supervisor knows to be down is not asked', async (t) 
   t.same(new Set(names.map(served)), new Set(['a', 'b']))
 })
 
+const hasIpv6 = networkInterfaces()['lo']?.some(({ family }) => family === 'IPv6') ?? true
+
 for (const [kind, start] of [
   ['embedded', startProxy],
   ['nginx', startNginx]
@@ -267,6 +291,16 @@ for (const [kind, start] of [
     t.teardown(() => server.close())
     const { port } = server.address() as AddressInfo
     await t.rejects(start({ port, replicas: [] }), { name: 'LocalError', message: new RegExp(String(port)) })
+  })
+
+  t.test(`${kind}: on :: it can be reached by IPv4 too`, { skip }, async (t) => {
+    const stub = await startStub('a', [])
+    t.teardown(() => stub.server.close())
+    const balancer = await start({ host: hasIpv6 ? '::' : '0.0.0.0', replicas: [stub] })
+    t.teardown(() => balancer.stop())
+    for (const host of ['127.0.0.1', ...(hasIpv6 ? ['[::1]'] : [])]) {
+      t.equal((await fetch(balancer.url.replace('127.0.0.1', host))).status, 200, host)
+    }
   })
 
   t.test(`${kind}: stop() does not wait for a client that says nothing`, { skip }, async (t) => {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -12,6 +13,7 @@ const STUB = `
   import { existsSync, writeFileSync } from 'node:fs'
   const { HOST, PORT, REPLICA_NAME, STUB, STUB_FLAG, SECRET } = process.env
   if (STUB === 'refuses') { console.error('JWT_KEYS is missing'); process.exit(1) }
+  if (STUB === 'hangs once more' && existsSync(STUB_FLAG)) await new Promise((resolve) => setTimeout(resolve, 60_000))
   if (STUB === 'crashes once more' && existsSync(STUB_FLAG)) process.exit(7)
   process.on('SIGTERM', () => { if (STUB !== 'ignores SIGTERM') process.exit(0) })
   process.on('disconnect', () => process.exit(0))
@@ -98,6 +100,26 @@ t.test('one that keeps dying is started again at longer and longer intervals', a
   const count = lines.length
   await sleep(2200)
   t.equal(lines.length, count, 'and there is none')
+})
+
+t.test('one that comes back and says nothing is ended, and started again', async (t) => {
+  const dir = t.testdir({ 'stub.mjs': STUB })
+  const lines: string[] = []
+  const replica = await spawnReplica({
+    name: 'api-1',
+    env: { STUB: 'hangs once more', STUB_FLAG: join(dir, 'flag') },
+    script: join(dir, 'stub.mjs'),
+    startTimeoutMs: 1500,
+    onLine: (line) => lines.push(line)
+  })
+  t.teardown(() => replica.stop())
+  await askHttp(`${replica.url}/die`).catch(() => undefined)
+  await until(() => lines.some((line) => /^was ended by SIGKILL; starting it again/.test(line)))
+  t.match(lines.join('\n'), /\napi-1 is not ready after 1\.5 s: .*\nwas ended by SIGKILL/)
+  t.notOk(replica.alive)
+  rmSync(join(dir, 'flag'))
+  await until(() => replica.alive, 10_000)
+  t.match(JSON.parse((await askHttp(replica.url)).body), { name: 'api-1' })
 })
 
 t.test('one that ends before it was ever ready fails the start with its own words', async (t) => {
