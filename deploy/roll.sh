@@ -9,16 +9,23 @@ cd "$(dirname "$0")/.."
 until_nginx_has_seen=2
 
 all() { docker compose ps --all --quiet api; }
+state() { docker inspect --format '{{.State.Status}} {{.State.Health.Status}}' "$1"; }
 
 old=$(docker compose ps --quiet api)
-count=$(wc -w <<<"$old")
-[ "$count" != 0 ] || { echo 'no replica is running; docker compose up -d starts them (those of npm start: kill -USR2, with its pid)' >&2; exit 1; }
+[ -n "$old" ] || { echo 'no replica is running; docker compose up -d starts them (those of npm start: kill -USR2, with its pid)' >&2; exit 1; }
+# Where one has been killed, Compose would start that one again, and not make a new one.
+docker compose rm --force api >/dev/null 2>&1
+count=$(grep -c . <<<"$old")
 
 for container in $old; do
   before=$(all)
-  if ! docker compose up --detach --wait --no-deps --no-recreate --scale api=$((count + 1)) api; then
-    new=$(all | grep -vxF "$before" || true)
-    if [ -n "$new" ]; then docker logs --tail 20 "$new" >&2; docker rm --force "$new" >/dev/null; fi
+  docker compose up --detach --no-deps --no-recreate --scale api=$((count + 1)) api
+  new=$(all | grep -vxF "$before") || { echo 'Compose has made no new replica' >&2; exit 1; }
+  # Not with --wait, which waits for the old ones too: one of them may be why all are replaced.
+  while [ "$(state "$new")" = 'running starting' ]; do sleep 0.5; done
+  if [ "$(state "$new")" != 'running healthy' ]; then
+    docker logs --tail 20 "$new" >&2
+    docker rm --force "$new" >/dev/null
     echo 'the new replica is not healthy; the rest is left as it is' >&2
     exit 1
   fi
