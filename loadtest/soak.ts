@@ -39,10 +39,10 @@ export function setup() {
   return logInOnce()
 }
 
-/** As in `10m`, `1m30s`, `45s`; in seconds. */
+/** As k6 takes it: `10m`, `1m30s`, `1.5m`, `500ms`; in seconds. */
 const seconds = (text: string): number =>
-  [...text.matchAll(/(\d+)(h|m|s)/g)].reduce(
-    (sum, [, n, unit]) => sum + Number(n) * { h: 3600, m: 60, s: 1 }[unit as 'h'],
+  [...text.matchAll(/([\d.]+)(h|ms|m|s)/g)].reduce(
+    (sum, [, n, unit]) => sum + Number(n) * { h: 3600, m: 60, s: 1, ms: 0.001 }[unit as 'h'],
     0
   )
 
