@@ -1,12 +1,15 @@
 import { computed, effect, signal, type ReadonlySignal } from '@preact/signals'
 import { ask, type Answer } from './ask.js'
 import { serverSeconds } from './clock.js'
+import { read, write } from './site-data.js'
 import { partsOf, readPart } from './token.js'
 
 /** A login whose tokens this page holds, in its memory alone. */
 export interface Login {
   token: string
   refreshToken: string
+  /** The user, under a number. */
+  sub: string
   sid: string
   issuer: string
   /** Seconds since 1970. */
@@ -20,8 +23,8 @@ const random = (): string => Math.random().toString(36).slice(2, 8)
 
 /** Nobody's name, and a password that everybody may read: these users are there to be thrown away. */
 const USERNAME = 'console-username'
-export const username = signal(localStorage.getItem(USERNAME) ?? `ada-${random()}`)
-effect(() => localStorage.setItem(USERNAME, username.value))
+export const username = signal(read('local', USERNAME) ?? `ada-${random()}`)
+effect(() => void write('local', USERNAME, username.value))
 export const password = signal('correct horse battery staple')
 /** Seconds that an access token is asked to live. */
 export const lifetime = signal(900)
@@ -58,6 +61,7 @@ function loginFrom({ body }: Answer): Login | undefined {
   return {
     token,
     refreshToken,
+    sub: String(claims['sub']),
     sid: String(claims['sid']),
     issuer: String(claims['replica']),
     exp: Number(claims['exp']),

@@ -5,10 +5,11 @@ export type Started = { with: 'docker compose' } | { with: 'npm start'; pid: num
 
 export const started = signal<Started | undefined>(undefined)
 
+/** Once more whenever the balancer is back, for it may be that of another start. */
 export async function readStarted(): Promise<void> {
   try {
     const response = await fetch('/console/started.json', { cache: 'no-store' })
-    if (response.ok) started.value = (await response.json()) as Started
+    started.value = response.ok ? ((await response.json()) as Started) : undefined
   } catch {
     // The page shows the commands for both then.
   }

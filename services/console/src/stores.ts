@@ -1,14 +1,18 @@
 import { signal } from '@preact/signals'
-import { ask, type Answer } from './ask.js'
+import { ask, type Answer, type Question } from './ask.js'
 import { logInForStore, logInWithCookie } from './login.js'
+import { read, write } from './site-data.js'
 
 /** Where a browser can keep a login. */
 export type Store = 'cookie' | 'session' | 'local'
 export const STORES: readonly Store[] = ['cookie', 'session', 'local']
 
 const KEY = 'one-secret-token'
-/** That there should be a cookie. The page cannot see one that is HttpOnly, and would have to ask at every load. */
-const COOKIE_NOTE = 'console-cookie-kept'
+/**
+ * Until when there should be a cookie, in milliseconds since 1970. The page cannot see one that is HttpOnly, and would have to ask
+ * at every load.
+ */
+const COOKIE_NOTE = 'console-cookie-until'
 
 /** What this load of the page has found in each: who answered, undefined where nothing was kept. */
 export const foundAtLoad = signal<Readonly<Record<Store, Answer | undefined>>>({
@@ -17,12 +21,8 @@ export const foundAtLoad = signal<Readonly<Record<Store, Answer | undefined>>>({
   local: undefined
 })
 
-const storageOf = (store: Store): Storage => (store === 'session' ? sessionStorage : localStorage)
-
-const tokenIn = (store: Store): string | undefined => storageOf(store).getItem(KEY) ?? undefined
-
 const isKept = (store: Store): boolean =>
-  store === 'cookie' ? localStorage.getItem(COOKIE_NOTE) !== null : tokenIn(store) !== undefined
+  store === 'cookie' ? Number(read('local', COOKIE_NOTE)) > Date.now() : read(store, KEY) !== undefined
 
 const look = (): Readonly<Record<Store, boolean>> => ({
   cookie: isKept('cookie'),
@@ -33,30 +33,36 @@ const look = (): Readonly<Record<Store, boolean>> => ({
 /** Whether something is kept there, as far as the page knows. */
 export const kept = signal(look())
 const lookAgain = (): void => void (kept.value = look())
+// Another tab has the same local storage, and has just changed it.
+addEventListener('storage', lookAgain)
+
+/** How a request says who sends it, with what is kept there and nothing else. */
+const from = (store: Store): Question => (store === 'cookie' ? { cookies: true } : { token: read(store, KEY) })
 
 /** Asks who is logged in with what is kept there, as the page of a shop would. */
-export const askWith = (store: Store): Promise<Answer> => {
-  const token = store === 'cookie' ? undefined : tokenIn(store)
-  return ask('GET', '/whoami', token === undefined ? { cookies: true } : { token })
+export async function askWith(store: Store): Promise<Answer> {
+  const answer = await ask('GET', '/whoami', from(store))
+  lookAgain()
+  return answer
 }
 
 export async function keepIn(store: Store): Promise<Answer> {
   const answer = store === 'cookie' ? await logInWithCookie() : await logInForStore()
   if (answer.status !== 200) return answer
-  if (store === 'cookie') localStorage.setItem(COOKIE_NOTE, 'yes')
-  else storageOf(store).setItem(KEY, String(answer.body['access_token']))
+  const { access_token: token, expires_in: seconds } = answer.body
+  if (store === 'cookie') write('local', COOKIE_NOTE, String(Date.now() + Number(seconds) * 1000))
+  else write(store, KEY, String(token))
   lookAgain()
   return answer
 }
 
 /** Logs it out, which for a cookie is the only way to be rid of it. */
 export async function clear(store: Store): Promise<Answer> {
-  const token = store === 'cookie' ? undefined : tokenIn(store)
-  const answer = await ask('POST', '/auth/logout', token === undefined ? { cookies: true } : { token })
+  const answer = await ask('POST', '/auth/logout', from(store))
   // Where it could not be ended it is kept, for another try.
   if (answer.status === 200 || answer.status === 401) {
-    if (store === 'cookie') localStorage.removeItem(COOKIE_NOTE)
-    else storageOf(store).removeItem(KEY)
+    if (store === 'cookie') write('local', COOKIE_NOTE, undefined)
+    else write(store, KEY, undefined)
   }
   lookAgain()
   return answer
@@ -98,8 +104,8 @@ export const INJECTED = [
 export async function playInjectedScript(): Promise<Loot> {
   return {
     cookie: document.cookie,
-    session: tokenIn('session') ?? '',
-    local: tokenIn('local') ?? '',
+    session: read('session', KEY) ?? '',
+    local: read('local', KEY) ?? '',
     sent: await ask('GET', '/whoami', { cookies: true })
   }
 }

@@ -9,14 +9,16 @@ export type Trouble =
   | { kind: 'no-replica' }
   /** A replica says that it cannot, and why. */
   | { kind: 'unavailable'; code: string }
-  /** Too many logins: not before so many seconds. */
-  | { kind: 'limited'; seconds: number }
+  /** Too many logins: not before so many seconds, of those that there were at first. */
+  | { kind: 'limited'; seconds: number; of: number }
   /** The browser's clock is so many seconds ahead of the balancer's, or behind. */
   | { kind: 'clock'; seconds: number }
 
 /** What is wrong with the cluster, as the last answer had it; and until when it is to be believed at the least. */
 const outage = signal<{ trouble: Trouble; until: number } | undefined>(undefined)
-const limitedUntil = signal(0)
+/** Somebody is there who serves, as far as is known. */
+export const isServed = computed(() => outage.value === undefined || outage.value.trouble.kind === 'unavailable')
+const limited = signal({ until: 0, seconds: 0 })
 
 /** So long a trouble can be read, in milliseconds, also where the next answer is good. */
 const READABLE_MS = 3_000
@@ -36,15 +38,17 @@ export function noteTroubles({ status, code, body, date, tookMs, retryAfterSecon
   else if (status === 503) {
     outage.value = { trouble: { kind: 'unavailable', code: code ?? downIn(body) }, until }
   } else if (outage.peek() !== undefined && outage.peek()!.until < performance.now()) outage.value = undefined
-  if (status === 429) limitedUntil.value = performance.now() + retryAfterSeconds * 1000
+  if (status === 429) {
+    limited.value = { until: performance.now() + retryAfterSeconds * 1000, seconds: retryAfterSeconds }
+  }
 }
 
 /** All that is wrong at the moment; it goes away by itself. */
 export const troubles = computed<readonly Trouble[]>(() => {
-  const seconds = Math.ceil((limitedUntil.value - now.value) / 1000)
+  const seconds = Math.ceil((limited.value.until - now.value) / 1000)
   return [
     ...(outage.value ? [outage.value.trouble] : []),
-    ...(seconds > 0 ? [{ kind: 'limited', seconds } as const] : []),
+    ...(seconds > 0 ? [{ kind: 'limited', seconds, of: limited.value.seconds } as const] : []),
     ...(skewSeconds.value !== 0 ? [{ kind: 'clock', seconds: skewSeconds.value } as const] : [])
   ]
 })

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { openProfile, skip, startBrowser, startConsole, visit } from './visit.js'
+import { logIn, openProfile, skip, startBrowser, startConsole, visit } from './visit.js'
 
 const STORES = ['cookie', 'session', 'local'] as const
 
@@ -73,14 +73,46 @@ t.test('where a browser keeps it', { skip }, async (t) => {
     const command = (await page.locator('[data-task=other-site] code').textContent()) ?? ''
     t.match(execFileSync('bash', ['-c', command]).toString(), /"statusCode":403,"code":"CROSS_SITE_REFUSED"/)
 
-    for (const store of STORES) {
+    for (const store of ['session', 'local'] as const) {
       const place = page.locator(`[data-store=${store}]`)
       await place.getByRole('button', { name: 'Log out' }).click()
       await place.locator('.state', { hasText: /^empty$/ }).waitFor()
+      // There is a cookie still, and it is not what was asked with.
+      await place.getByRole('button', { name: 'Ask' }).click()
+      await place.locator('.said', { hasText: /^GET \/whoami.*401 refused ?TOKEN_MISSING/ }).waitFor()
     }
+    await page.context().clearCookies()
+    await page.getByRole('button', { name: 'Play another site' }).click()
+    await page.locator('.other-site .said', { hasText: 'TOKEN_MISSING' }).waitFor()
+    t.notMatch(await page.locator('.other-site .said').textContent(), 'logged out', 'nobody has been')
+    const cookie = page.locator('[data-store=cookie]')
+    await cookie.getByRole('button', { name: 'Ask' }).click()
+    await cookie.locator('.said', { hasText: 'did not keep the cookie' }).waitFor()
+    await cookie.getByRole('button', { name: 'Log out' }).click()
+    await cookie.locator('.state', { hasText: /^empty$/ }).waitFor()
     await page.reload()
     t.strictSame(await foundBy(page), ['nothing', 'nothing', 'nothing'])
     t.strictSame(complaints, [])
+  })
+
+  t.test('a browser that lets no page keep anything', async (t) => {
+    // What "block all cookies" in Chromium's settings writes.
+    const blocked = { profile: { default_content_setting_values: { cookies: 2 } } }
+    const context = await openProfile(t.testdir({ Default: { Preferences: JSON.stringify(blocked) } }))
+    t.teardown(() => context.close())
+    const page = await context.newPage()
+    await page.goto(url)
+    t.equal(
+      await page.evaluate('(() => { try { return localStorage.length } catch (error) { return error.name } })()'),
+      'SecurityError'
+    )
+    await logIn(page)
+    for (const store of ['session', 'local']) {
+      const place = page.locator(`[data-store=${store}]`)
+      await place.getByRole('button', { name: 'Log in and keep' }).click()
+      await place.locator('.said', { hasText: 'its site data are blocked' }).waitFor()
+      t.equal(await place.locator('.state').textContent(), 'empty')
+    }
   })
 
   t.test('the end of the browser', async (t) => {

@@ -10,13 +10,17 @@ t.test('what is wrong is said, and goes away by itself', { skip }, async (t) => 
   await logIn(page)
   t.equal(await page.locator('.troubles p').count(), 0)
 
-  t.test('the balancer does not answer', async () => {
+  t.test('the balancer does not answer; when it is back, it may be that of another start', async (t) => {
+    const command = page.locator('[data-task=roll] code')
+    t.equal(await command.textContent(), `kill -USR2 ${process.pid}`)
+    await page.route('**/console/started.json', (route) => route.fulfill({ json: { with: 'npm start', pid: 4711 } }))
     await page.context().setOffline(true)
     await trouble('unreachable').waitFor({ timeout: 5000 })
     await page.locator('.tries .asIs button').click()
     await page.locator('.tries .asIs', { hasText: 'nobody answered' }).waitFor()
     await page.context().setOffline(false)
     await trouble('unreachable').waitFor({ state: 'detached', timeout: 5000 })
+    await command.getByText('kill -USR2 4711').waitFor()
   })
 
   const { pid } = cluster.redis

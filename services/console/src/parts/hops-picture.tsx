@@ -150,6 +150,12 @@ export function HopsPicture() {
         <g ref={moving} />
       </svg>
       <figcaption>{said}</figcaption>
+      {/* What the picture shows of each, for whoever cannot see it. */}
+      <ul class="unseen">
+        {all.map((replica) => (
+          <li key={replica.name}>{`${shortName(replica.name)}: ${tally.value[replica.name] ?? 0}`}</li>
+        ))}
+      </ul>
     </figure>
   )
 }

@@ -23,7 +23,15 @@ export function Troubles() {
     <div class="troubles" role="status" aria-label={words.value.troubles.label}>
       {troubles.value.map((trouble) => (
         <p key={trouble.kind} data-trouble={trouble.kind}>
-          {say(trouble)}
+          {trouble.kind === 'limited' ? (
+            <>
+              {/* What is read aloud must not count: each number would be read again. */}
+              <span aria-hidden="true">{say(trouble)}</span>
+              <span class="unseen">{say({ ...trouble, seconds: trouble.of })}</span>
+            </>
+          ) : (
+            say(trouble)
+          )}
         </p>
       ))}
     </div>

@@ -16,6 +16,8 @@ interface Device {
 }
 
 const devices = signal<readonly Device[]>([])
+/** Whose they are: the `sub` of who asked. */
+let owner: string | undefined
 const failure = signal<Answer | undefined>(undefined)
 
 /** A login of this page that may still ask. */
@@ -27,6 +29,9 @@ export async function listDevices(): Promise<void> {
   const answer = login && (await ask('GET', '/me/sessions', { token: login.token }))
   failure.value = answer?.status === 200 ? undefined : answer
   if (answer && answer.status !== 200) return
+  // With another name in the form, the next login is somebody else's.
+  if (login && login.sub !== owner) devices.value = []
+  owner = login?.sub ?? owner
   const found = (answer?.body['sessions'] ?? []) as Device[]
   const listed = devices.value.map((device) => found.find(({ id }) => id === device.id) ?? { ...device, ended: true })
   devices.value = [...listed, ...found.filter(({ id }) => !devices.value.some((device) => device.id === id))]
@@ -68,7 +73,7 @@ export function Devices({ end }: Ending) {
     end(
       asker!,
       () => ask('DELETE', '/me/sessions', { token: asker!.token }),
-      () => true
+      ({ sub }) => sub === asker!.sub
     )
 
   return (

@@ -61,7 +61,7 @@ export function Hops() {
         <button type="button" disabled={busy.value} onClick={() => void many()}>
           {hops.sendMany}
         </button>
-        <button type="button" aria-pressed={sending.value} onClick={() => (sending.value = !sending.value)}>
+        <button type="button" class={sending.value ? 'pressed' : ''} onClick={() => (sending.value = !sending.value)}>
           {sending.value ? hops.stopSending : hops.keepSending}
         </button>
         <button type="button" class="plain" onClick={resetTally}>

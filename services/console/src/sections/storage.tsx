@@ -1,6 +1,7 @@
 import { signal, useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
 import { Line } from '../parts/command.js'
+import { Outcome } from '../parts/outcome.js'
 import { Said } from '../parts/said.js'
 import { otherSiteCommand, playOtherSite } from '../other-site.js'
 import { shortName } from '../replicas.js'
@@ -44,11 +45,13 @@ function Place({ store }: { store: Store }) {
       <p class="found">
         <span class="quiet">{storage.rows.load}</span>
         <b>
-          {found === undefined
+          {found === undefined || found.code === 'TOKEN_MISSING'
             ? storage.foundNothing
             : found.status === 200
               ? storage.found(shortName(found.servedBy ?? ''))
-              : storage.foundStale(found.code ?? String(found.status))}
+              : found.status === 401
+                ? storage.foundStale(found.code ?? '')
+                : storage.foundUnknown(found.code ?? String(found.status))}
         </b>
       </p>
       <div class="buttons">
@@ -69,6 +72,7 @@ function Place({ store }: { store: Store }) {
       </div>
       <Said answer={answer} named>
         {store === 'cookie' && kept.value.cookie && answer?.code === 'TOKEN_MISSING' && ` ${storage.notKept}`}
+        {answer?.path === '/auth/login' && answer.status === 200 && !kept.value[store] && ` ${storage.blocked}`}
       </Said>
     </article>
   )
@@ -114,6 +118,10 @@ function OtherSite() {
   const after = useSignal<Answer | undefined>(undefined)
   const { csrf } = words.value.storage
   const play = async (): Promise<void> => {
+    sent.value = undefined
+    // Where nobody is logged in there is nobody to log out, and it would seem that it had been done.
+    after.value = await askWith('cookie')
+    if (after.value.status !== 200) return
     sent.value = await playOtherSite()
     after.value = await askWith('cookie')
   }
@@ -125,14 +133,18 @@ function OtherSite() {
         {csrf.button}
       </button>
       <p class="said" role="status">
-        {sent.value === undefined || after.value === undefined ? (
+        {after.value === undefined ? (
           <span class="quiet">{kept.value.cookie ? csrf.empty : csrf.needsCookie}</span>
         ) : (
           <>
-            {sent.value === 'opaque' ? csrf.sent : csrf.notSent(sent.value)}{' '}
-            <b class={after.value.status === 200 ? 'good' : 'bad'}>
-              {after.value.status === 200 ? csrf.stillIn : csrf.loggedOut}
-            </b>
+            {sent.value !== undefined && (sent.value === 'opaque' ? csrf.sent : csrf.notSent(sent.value))}{' '}
+            {sent.value !== undefined && after.value.status === 200 ? (
+              <b class="good">{csrf.stillIn}</b>
+            ) : sent.value !== undefined && after.value.status === 401 ? (
+              <b class="bad">{csrf.loggedOut}</b>
+            ) : (
+              <Outcome answer={after.value} />
+            )}
           </>
         )}
       </p>

@@ -1,4 +1,5 @@
 import { computed, effect, signal } from '@preact/signals'
+import { read, write } from '../site-data.js'
 import { en } from './en.js'
 import { ko } from './ko.js'
 
@@ -16,7 +17,7 @@ const KEY = 'console-language'
 
 /** What was chosen last, or what the browser asks for. */
 function firstLanguage(): Language {
-  const chosen = localStorage.getItem(KEY)
+  const chosen = read('local', KEY)
   if (chosen === 'en' || chosen === 'ko') return chosen
   return navigator.language.toLowerCase().startsWith('ko') ? 'ko' : 'en'
 }
@@ -27,7 +28,7 @@ export const language = signal<Language>(firstLanguage())
 export const words = computed(() => tables[language.value])
 
 export function chooseLanguage(chosen: Language): void {
-  localStorage.setItem(KEY, chosen)
+  write('local', KEY, chosen)
   language.value = chosen
 }
 
