@@ -21,6 +21,9 @@ export const foundAtLoad = signal<Readonly<Record<Store, Answer | undefined>>>({
   local: undefined
 })
 
+/** Whether it has looked into all of them. */
+export const hasLooked = signal(false)
+
 const isKept = (store: Store): boolean =>
   store === 'cookie' ? Number(read('local', COOKIE_NOTE)) > Date.now() : read(store, KEY) !== undefined
 
@@ -74,6 +77,7 @@ export async function lookAtLoad(): Promise<void> {
     STORES.map(async (store) => [store, isKept(store) ? await askWith(store) : undefined] as const)
   )
   foundAtLoad.value = Object.fromEntries(found) as Record<Store, Answer | undefined>
+  hasLooked.value = true
 }
 
 /** Reload, a link that was followed, a tab that was opened: as far as a page can tell. */

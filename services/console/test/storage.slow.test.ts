@@ -29,7 +29,7 @@ t.test('where a browser keeps it', { skip }, async (t) => {
   }
   /** What this load of the page has found in each. */
   async function foundBy(page: Page): Promise<string[]> {
-    await page.waitForLoadState('networkidle')
+    await page.locator('.found[aria-busy=false]').nth(2).waitFor()
     const all = await page.locator('.found b').allTextContents()
     return all.map((text) => text.replace(/api-\d/, 'a replica'))
   }

@@ -9,6 +9,7 @@ import {
   askWith,
   clear,
   foundAtLoad,
+  hasLooked,
   howLoaded,
   INJECTED,
   keepIn,
@@ -42,7 +43,7 @@ function Place({ store }: { store: Store }) {
         </span>
       </h3>
       <p class="quiet">{storage.storesText[store]}</p>
-      <p class="found">
+      <p class="found" aria-busy={!hasLooked.value}>
         <span class="quiet">{storage.rows.load}</span>
         <b>
           {found === undefined || found.code === 'TOKEN_MISSING'
