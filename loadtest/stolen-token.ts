@@ -13,6 +13,7 @@ const thefts = new Counter('thefts')
 /** How long a token lives, in seconds; and after which of them its owner logs out, having noticed. */
 const TTL = count('TTL', 3)
 const NOTICED = count('NOTICED', 1)
+if (NOTICED > TTL - 2) throw new Error(`NOTICED must be at least two seconds below TTL, not ${NOTICED} of ${TTL}`)
 
 /** Between two requests of the thief, in seconds. */
 const EVERY = 0.05
