@@ -124,8 +124,10 @@ t.test('a million revocations', { skip }, async (t) => {
     const asking = (async () => {
       while (!isOver) {
         const began = performance.now()
-        if ((await present(replica, live)) !== 200) throw new Error('a token that nobody revoked was refused')
-        times.push(performance.now() - began)
+        const status = await present(replica, live)
+        if (status === 401) throw new Error('a token that nobody revoked was refused')
+        // Who is told to come again has not been served in any time.
+        times.push(status === 200 ? performance.now() - began : Infinity)
         await sleep(1)
       }
     })()

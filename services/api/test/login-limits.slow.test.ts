@@ -70,21 +70,32 @@ async function fiveHundred(url: string, username: (i: number) => string): Promis
 t.test('five hundred attempts over five replicas reach argon2 as often as the limit says', async (t) => {
   const { url, replicas } = await startFive(t, { ...limited, TRUST_PROXY: '127.0.0.1' })
 
+  /**
+   * How they ended, and how many were hashed. Where Redis could not count one within its bound, for the machine stood still, nobody
+   * can say how many should have been let in: then all of it once more.
+   */
+  async function count(newNames: () => (i: number) => string): Promise<Record<string, number>> {
+    for (let round = 1; ; round++) {
+      await redis.del('login-limit:address:127.0.0.1')
+      const before = await hashes(replicas)
+      const counts = await fiveHundred(url, newNames())
+      if (counts[503] === undefined || round === 3) return { ...counts, hashed: (await hashes(replicas)) - before }
+    }
+  }
+
   t.test('at one account, however its name is spelled: ten', async (t) => {
-    const account = newUsername()
-    const before = await hashes(replicas)
-    const spellings = (i: number): string => (i % 2 === 0 ? account : account.toUpperCase())
+    const spellings = (): ((i: number) => string) => {
+      const account = newUsername()
+      return (i) => (i % 2 === 0 ? account : account.toUpperCase())
+    }
     // The address has its own limit, of a hundred: for this test it is forgotten again and again.
     const address = setInterval(() => void redis.del('login-limit:address:127.0.0.1'), 5)
-    t.strictSame(await fiveHundred(url, spellings), { 401: 10, 429: 490 })
+    t.strictSame(await count(spellings), { 401: 10, 429: 490, hashed: 10 })
     clearInterval(address)
-    t.equal((await hashes(replicas)) - before, 10)
   })
 
   t.test('from one address that says it is five hundred, at as many accounts: a hundred', async (t) => {
-    const before = await hashes(replicas)
-    t.strictSame(await fiveHundred(url, newUsername), { 401: 100, 429: 400 })
-    t.equal((await hashes(replicas)) - before, 100)
+    t.strictSame(await count(() => newUsername), { 401: 100, 429: 400, hashed: 100 })
     t.strictSame(await redis.keys('login-limit:address:*'), ['login-limit:address:127.0.0.1'])
   })
 })

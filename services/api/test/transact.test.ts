@@ -10,15 +10,15 @@ import { buildReplica, startBackends } from './harness.js'
 
 const { env } = await startBackends(t)
 
-/** One connection, which is given up when it says nothing for 300 ms. */
-const pool = new pg.Pool({ connectionString: env['DATABASE_URL'], max: 1, query_timeout: 300 })
+/** One connection, which is given up when it says nothing for 700 ms. */
+const pool = new pg.Pool({ connectionString: env['DATABASE_URL'], max: 1, query_timeout: 700 })
 pool.on('error', () => undefined)
 t.teardown(() => pool.end())
 const db = { connect: () => pool.connect() } as Parameters<typeof transact>[0]
 
 await pool.query(`
   CREATE TABLE slow (id int);
-  CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$ LANGUAGE plpgsql;
+  CREATE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$ LANGUAGE plpgsql;
   CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()`)
 
 const pid = async (): Promise<number> => {
@@ -47,7 +47,7 @@ t.test('what the work returns is returned, and committed', async (t) => {
 
 for (const [what, work] of [
   ['COMMIT', 'INSERT INTO slow VALUES (1)'],
-  ['a statement', 'SELECT pg_sleep(1)']
+  ['a statement', 'SELECT pg_sleep(2)']
 ] as const) {
   t.test(`no answer to ${what}: the connection is closed, and the next one serves at once`, async (t) => {
     const before = await pid()
