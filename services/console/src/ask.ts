@@ -28,12 +28,17 @@ export interface Question {
   cookies?: boolean
   /** Not drawn and not counted: the page asks for itself. */
   quiet?: boolean
-  init?: RequestInit
+  /** For how long an answer is of any use, in milliseconds. Where none has come by then that is no trouble, as far as this one can tell. */
+  giveUpMs?: number
 }
+
+/** Longer than any balancer waits, in milliseconds. */
+const HANGS_MS = 30_000
 
 /** Asks this origin, which is to say a balancer. Never rejects: that nobody answered is an answer too. */
 export async function ask(method: string, path: string, question: Question = {}): Promise<Answer> {
-  const { token, body, cookies = false, quiet = false, init } = question
+  const { token, body, cookies = false, quiet = false, giveUpMs } = question
+  const signal = AbortSignal.timeout(giveUpMs ?? HANGS_MS)
   const sentAt = performance.now()
   const answer: Answer = {
     method,
@@ -58,7 +63,7 @@ export async function ask(method: string, path: string, question: Question = {})
         ...(body !== undefined && { 'content-type': 'application/json' })
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      ...init
+      signal
     })
     const { headers } = response
     answer.status = response.status
@@ -76,7 +81,9 @@ export async function ask(method: string, path: string, question: Question = {})
   // The servers of the other lanes are not replicas of the api, and a lane without servers is no trouble.
   if (!/^\/lanes\/(?!jwt\/)/.test(path)) {
     if (answer.servedBy !== undefined) noteSeen(answer.servedBy)
-    if (!path.startsWith('/lanes/') || answer.status !== 502) noteTroubles(answer)
+    const isGivenUp = giveUpMs !== undefined && answer.status === 0 && signal.aborted
+    const isEmptyLane = path.startsWith('/lanes/') && answer.status === 502
+    if (!isGivenUp && !isEmptyLane) noteTroubles(answer)
   }
   if (!quiet) noteHop(answer)
   return answer

@@ -3,7 +3,8 @@ import type { Started } from './started.js'
 export type Task = 'kill' | 'revive' | 'scale' | 'roll' | 'compare' | 'kill-memory' | 'revive-memory'
 
 /** The port that this page came from, where it is not the one that everything takes by default. */
-const port = location.port === '8080' || location.port === '' ? undefined : location.port
+const ownPort = location.port || (location.protocol === 'http:' ? '80' : '8080')
+const port = ownPort === '8080' ? undefined : ownPort
 
 function withCompose(task: Task): string {
   const compose = port === undefined ? 'docker compose' : `HTTP_PORT=${port} docker compose`

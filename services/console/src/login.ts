@@ -41,7 +41,8 @@ export const logins: Record<BrowserName, ReturnType<typeof signal<Login | undefi
 export const current: ReadonlySignal<Login | undefined> = computed(() => logins.A.value)
 
 /** By the balancer's clock. */
-export const isExpired = computed(() => current.value !== undefined && current.value.exp <= serverSeconds.value)
+export const isOver = ({ exp }: Login): boolean => exp <= serverSeconds.value
+export const isExpired = computed(() => current.value !== undefined && isOver(current.value))
 
 /** An answer to a token, and the login that it was of. */
 export interface Told {
@@ -51,7 +52,11 @@ export interface Told {
 
 /** The answer, as long as it holds of the token that is shown: not once that is another one, or has ended or expired since. */
 export const stillHolds = (told: Told | undefined): Answer | undefined =>
-  told && told.login === current.value && !(told.answer.status === 200 && isExpired.value) ? told.answer : undefined
+  told &&
+  told.login?.token === current.value?.token &&
+  !(told.answer.status === 200 && (isExpired.value || current.value?.ended))
+    ? told.answer
+    : undefined
 
 /** Where a login comes from: what the api answered with. */
 function loginFrom({ body }: Answer): Login | undefined {
@@ -114,12 +119,17 @@ export async function refresh(browser: BrowserName): Promise<Answer> {
 
 export const logOut = (token: string): Promise<Answer> => ask('POST', '/auth/logout', { token })
 
-export const whoami = (token: string): Promise<Answer> => ask('GET', '/whoami', { token })
+export async function whoami(token: string): Promise<Answer> {
+  const answer = await ask('GET', '/whoami', { token })
+  // From elsewhere: another tab, another device.
+  if (answer.code === 'TOKEN_REVOKED') markEnded((login) => login.token === token)
+  return answer
+}
 
 /** These sessions have ended: their tokens stay to be looked at, and are good for nothing. */
 export function markEnded(isEnded: (login: Login) => boolean): void {
   for (const login of Object.values(logins)) {
-    if (login.value && isEnded(login.value)) login.value = { ...login.value, ended: true }
+    if (login.value && !login.value.ended && isEnded(login.value)) login.value = { ...login.value, ended: true }
   }
 }
 

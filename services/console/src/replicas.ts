@@ -46,8 +46,8 @@ export function noteSeen(name: string): void {
 /** Those who have answered lately, by name. */
 export const replicas = computed(() => known.value.filter(({ seenAt }) => now.value - seenAt < FORGET_MS))
 
-/** The page asks for everybody once a second (heartbeat.ts). Who has missed two turns is silent. In milliseconds. */
-const SILENT_MS = 2_500
+/** The page asks for everybody once a second (heartbeat.ts). Who has missed two turns, of which each may take two seconds where a server hangs, is silent. In milliseconds. */
+const SILENT_MS = 3_000
 
 export const isSilent = ({ seenAt }: Replica): boolean => now.value - seenAt > SILENT_MS
 

@@ -53,8 +53,11 @@ export async function keepIn(store: Store): Promise<Answer> {
   const answer = store === 'cookie' ? await logInWithCookie() : await logInForStore()
   if (answer.status !== 200) return answer
   const { access_token: token, expires_in: seconds } = answer.body
-  if (store === 'cookie') write('local', COOKIE_NOTE, String(Date.now() + Number(seconds) * 1000))
-  else write(store, KEY, String(token))
+  if (store !== 'cookie') write(store, KEY, String(token))
+  // Whether the browser keeps it can only be seen by what it sends: over http it does not, but for localhost.
+  else if ((await ask('GET', '/whoami', { cookies: true, quiet: true })).code !== 'TOKEN_MISSING') {
+    write('local', COOKIE_NOTE, String(Date.now() + Number(seconds) * 1000))
+  }
   lookAgain()
   return answer
 }

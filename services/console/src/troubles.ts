@@ -30,13 +30,17 @@ const downIn = (body: Answer['body']): string =>
     .map(([name]) => name)
     .join(', ')
 
-export function noteTroubles({ status, code, body, date, tookMs, retryAfterSeconds = 1 }: Answer): void {
+export function noteTroubles({ method, status, code, body, date, tookMs, retryAfterSeconds = 1 }: Answer): void {
   if (date !== undefined) noteDate(date, tookMs)
   const until = performance.now() + Math.max(READABLE_MS, retryAfterSeconds * 1000)
   if (status === 0) outage.value = { trouble: { kind: 'unreachable' }, until: 0 }
-  else if (status === 502 || status === 504) outage.value = { trouble: { kind: 'no-replica' }, until: 0 }
+  // One server that hangs is not all of them: a GET has been sent to the others too, anything else to none.
+  else if (status === 502 && method === 'GET') outage.value = { trouble: { kind: 'no-replica' }, until: 0 }
   else if (status === 503) {
-    outage.value = { trouble: { kind: 'unavailable', code: code ?? downIn(body) }, until }
+    const said = outage.peek()?.trouble
+    // What is down is told in more than one way: the first stays, or it would change and be read aloud without end.
+    const trouble = said?.kind === 'unavailable' ? said : ({ kind: 'unavailable', code: code ?? downIn(body) } as const)
+    outage.value = { trouble, until }
   } else if (outage.peek() !== undefined && outage.peek()!.until < performance.now()) outage.value = undefined
   if (status === 429) {
     limited.value = { until: performance.now() + retryAfterSeconds * 1000, seconds: retryAfterSeconds }

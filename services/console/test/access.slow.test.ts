@@ -64,7 +64,7 @@ t.test('for everybody', { skip }, async (t) => {
         await page.locator('.receipt dd').first().waitFor()
         await page.locator('.sum:not(:empty)').waitFor()
         await page.locator('#hops .buttons button').nth(1).click()
-        await page.locator('#hops .buttons button:nth-child(2):not([disabled])').waitFor()
+        await page.locator('#hops .buttons button:nth-child(2):not([aria-disabled=true])').waitFor()
         await page.waitForTimeout(700)
         await isAccessible(t, page, 'in use')
 

@@ -74,11 +74,17 @@ t.test('taking a token back', { skip }, async (t) => {
     t.ok(await page.getByRole('button', { name: 'Log out everywhere' }).isDisabled())
   })
 
+  /** With a new token: there is one already, that has ended. */
+  async function logInA(): Promise<void> {
+    await logIn(page)
+    await page.locator('[data-browser=A] .state', { hasText: /^logged in$/ }).waitFor()
+  }
+
   t.test('who logs in with another name is somebody else, whose devices are listed and ended alone', async (t) => {
     await button('B', 'Log in').click()
     await page.locator('[data-session]:not(.ended)', { hasText: 'Browser B' }).waitFor()
     await page.locator('input[name=username]').fill(`bob-${Date.now()}`)
-    await logIn(page)
+    await logInA()
     await button('A', 'Log in').click()
     await page.locator('[data-session]:not(.ended)', { hasText: 'Browser A' }).waitFor()
     t.equal(await page.locator('[data-session=ended]').count(), 0, 'the first has not ended')
@@ -87,6 +93,36 @@ t.test('taking a token back', { skip }, async (t) => {
     t.equal(await stateOf('B'), 'logged in')
     await button('B', 'Who am I?').click()
     await card('B').getByText('200 accepted').waitFor()
+  })
+
+  t.test('a session of which this page has no token lives on when the last login of the page ends', async (t) => {
+    const said = page.locator('#log-in .said')
+    await logInA()
+    t.match(await said.textContent(), 'it signed the token')
+    await page.reload()
+    await logInA()
+    await page.getByRole('button', { name: 'List the devices' }).click()
+    await page.locator('[data-session]', { hasText: 'another login' }).waitFor()
+    await button('A', 'Log out').click()
+    await page.locator('[data-session=ended]').waitFor()
+    t.equal(await page.locator('[data-session]:not(.ended)', { hasText: 'another login' }).count(), 1)
+    t.notMatch(await said.textContent(), 'it signed the token', 'that was said of a token that has ended')
+    t.equal(await page.evaluate('document.activeElement.textContent'), 'Log out', 'the focus stays where it was')
+    await button('A', 'Log out').click({ force: true })
+    await expectRefusals(t)
+  })
+
+  t.test('what was taken back elsewhere is known once it has been refused', async (t) => {
+    await logInA()
+    const token = (await page.locator('.whole-token code').first().textContent()) ?? ''
+    const response = await fetch(`${url}/auth/logout`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}` }
+    })
+    t.equal(response.status, 200)
+    t.equal(await stateOf('A'), 'logged in')
+    await button('A', 'Who am I?').click()
+    await page.locator('[data-browser=A] .state', { hasText: 'ended' }).waitFor()
   })
 
   t.test('the console of the browser has said nothing', (t) => {

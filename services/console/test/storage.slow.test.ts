@@ -90,6 +90,7 @@ t.test('where a browser keeps it', { skip }, async (t) => {
     await cookie.locator('.said', { hasText: 'did not keep the cookie' }).waitFor()
     await cookie.getByRole('button', { name: 'Log out' }).click()
     await cookie.locator('.state', { hasText: /^empty$/ }).waitFor()
+    await page.locator('.other-site .said', { hasText: 'Keep a login in the cookie first.' }).waitFor()
     await page.reload()
     t.strictSame(await foundBy(page), ['nothing', 'nothing', 'nothing'])
     t.strictSame(complaints, [])

@@ -39,11 +39,29 @@ t.test('what is wrong is said, and goes away by itself', { skip }, async (t) => 
     await page.locator('.tries .asIs', { hasText: '200 accepted' }).waitFor()
   })
 
+  t.test('one server hangs: it is silent, the others are not, and the balancer is well', async (t) => {
+    const [{ pid, name }] = cluster.replicas as [(typeof cluster.replicas)[number]]
+    process.kill(pid, 'SIGSTOP')
+    const silent = (): Promise<string[]> => page.locator('.server.silent .name').allTextContents()
+    const seen = new Set<string>()
+    try {
+      await page.locator(`.server.silent[data-replica=${name}]`).waitFor({ timeout: 10_000 })
+      for (let i = 0; i < 60; i++) {
+        for (const one of [...(await silent()), ...(await page.locator('.troubles p').allTextContents())]) seen.add(one)
+        await page.waitForTimeout(100)
+      }
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    t.strictSame([...seen], [name])
+    await page.locator(`.server.silent[data-replica=${name}]`).waitFor({ state: 'detached', timeout: 10_000 })
+  })
+
   t.test('too many logins: the seconds that are left, counted down', async (t) => {
     const again = page.locator('#log-in').getByRole('button', { name: 'Log in', exact: true })
     for (let i = 0; i < 4; i++) {
       await again.click()
-      await page.locator('#log-in button[type=submit]:not([disabled])').waitFor()
+      await page.locator('#log-in button[type=submit]:not([aria-disabled=true])').waitFor()
     }
     await page.locator('#log-in .said', { hasText: 'TOO_MANY_LOGINS' }).waitFor()
     const seconds = async (): Promise<number> =>

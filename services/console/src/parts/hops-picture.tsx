@@ -153,7 +153,10 @@ export function HopsPicture() {
       {/* What the picture shows of each, for whoever cannot see it. */}
       <ul class="unseen">
         {all.map((replica) => (
-          <li key={replica.name}>{`${shortName(replica.name)}: ${tally.value[replica.name] ?? 0}`}</li>
+          <li key={replica.name}>
+            {`${shortName(replica.name)}: ${tally.value[replica.name] ?? 0}`}
+            {isSilent(replica) && `, ${hops.silent(Math.round((now.value - replica.seenAt) / 1000))}`}
+          </li>
         ))}
       </ul>
     </figure>

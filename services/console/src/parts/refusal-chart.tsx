@@ -63,7 +63,7 @@ export function RefusalChart() {
         </span>
       </p>
       <p class="sum" role="status">
-        {seen.done && revocation.after(sent, accepted)}
+        {seen.done && seen.answer?.status === 200 && revocation.after(sent, accepted)}
       </p>
     </div>
   )

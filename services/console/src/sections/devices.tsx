@@ -1,6 +1,7 @@
-import { signal } from '@preact/signals'
+import { computed, signal } from '@preact/signals'
 import { ask, type Answer } from '../ask.js'
-import { logins, shortId, type Login } from '../login.js'
+import { isOver, logins, markEnded, shortId, type Login } from '../login.js'
+import { Button } from '../parts/button.js'
 import { Outcome } from '../parts/outcome.js'
 import { isWatching } from '../refusals.js'
 import { language, words } from '../words/words.js'
@@ -21,18 +22,32 @@ let owner: string | undefined
 const failure = signal<Answer | undefined>(undefined)
 
 /** A login of this page that may still ask. */
-const anybody = (): Login | undefined => Object.values(logins).find(({ value }) => value && !value.ended)?.value
+const anybody = computed<Login | undefined>(
+  () => Object.values(logins).find(({ value }) => value && !value.ended && !isOver(value))?.value
+)
+
+const isKnownToHaveEnded = (id: string): boolean =>
+  Object.values(logins).some(({ value }) => value?.sid === id && value.ended)
 
 /** Asks for the list, as whoever is still logged in: what has ended is crossed out, and what is new comes last. */
 export async function listDevices(): Promise<void> {
-  const login = anybody()
-  const answer = login && (await ask('GET', '/me/sessions', { token: login.token }))
-  failure.value = answer?.status === 200 ? undefined : answer
-  if (answer && answer.status !== 200) return
+  const login = anybody.value
+  if (login === undefined) {
+    devices.value = devices.value.map((device) => ({ ...device, ended: device.ended || isKnownToHaveEnded(device.id) }))
+    return
+  }
+  const answer = await ask('GET', '/me/sessions', { token: login.token })
+  // Then whoever else is logged in may know.
+  if (answer.code === 'TOKEN_REVOKED') {
+    markEnded(({ token }) => token === login.token)
+    return listDevices()
+  }
+  failure.value = answer.status === 200 ? undefined : answer
+  if (answer.status !== 200) return
   // With another name in the form, the next login is somebody else's.
-  if (login && login.sub !== owner) devices.value = []
-  owner = login?.sub ?? owner
-  const found = (answer?.body['sessions'] ?? []) as Device[]
+  if (login.sub !== owner) devices.value = []
+  owner = login.sub
+  const found = (answer.body['sessions'] ?? []) as Device[]
   const listed = devices.value.map((device) => found.find(({ id }) => id === device.id) ?? { ...device, ended: true })
   devices.value = [...listed, ...found.filter(({ id }) => !devices.value.some((device) => device.id === id))]
 }
@@ -53,7 +68,7 @@ interface Ending {
 /** The logins of this user, wherever they are, and how to end them from here. */
 export function Devices({ end }: Ending) {
   const { revocation } = words.value
-  const asker = anybody()
+  const asker = anybody.value
   const isBusy = isWatching.value
   const time = (date: string): string =>
     new Intl.DateTimeFormat(language.value, { timeStyle: 'medium' }).format(new Date(date))
@@ -66,15 +81,18 @@ export function Devices({ end }: Ending) {
     // Where the page has no token of that session there is nothing to watch.
     if (held) return void (await end(held, send, isEnded))
     const answer = await send()
-    failure.value = answer.status === 200 ? undefined : answer
     await listDevices()
+    if (answer.status !== 200) failure.value = answer
   }
-  const endAll = (): Promise<Answer> =>
-    end(
+  const endAll = async (): Promise<void> => {
+    const { sub, token } = asker!
+    const { status } = await end(
       asker!,
-      () => ask('DELETE', '/me/sessions', { token: asker!.token }),
-      ({ sub }) => sub === asker!.sub
+      () => ask('DELETE', '/me/sessions', { token }),
+      (login) => login.sub === sub
     )
+    if (status === 200 && owner === sub) devices.value = devices.value.map((device) => ({ ...device, ended: true }))
+  }
 
   return (
     <div class="card devices">
@@ -92,26 +110,25 @@ export function Devices({ end }: Ending) {
                 {revocation.device(time(createdAt))}
                 {ended ? ` · ${revocation.ended}` : current && ` · ${revocation.current}`}
               </span>
-              <button
-                type="button"
+              <Button
                 class="small"
-                disabled={isBusy || ended === true}
+                off={isBusy || ended === true}
                 aria-label={revocation.endOf(shortId(id))}
                 onClick={() => void endOne(id)}
               >
                 {revocation.end}
-              </button>
+              </Button>
             </li>
           )
         })}
       </ul>
       <div class="buttons">
-        <button type="button" disabled={asker === undefined} onClick={() => void listAnew()}>
+        <Button off={asker === undefined} onClick={() => void listAnew()}>
           {revocation.list}
-        </button>
-        <button type="button" disabled={asker === undefined || isBusy} onClick={() => void endAll()}>
+        </Button>
+        <Button off={asker === undefined || isBusy} onClick={() => void endAll()}>
           {revocation.everywhere}
-        </button>
+        </Button>
         {failure.value && <Outcome answer={failure.value} />}
       </div>
     </div>

@@ -3,6 +3,7 @@ import { useEffect } from 'preact/hooks'
 import { ask } from '../ask.js'
 import { recent, resetTally } from '../hops.js'
 import { current } from '../login.js'
+import { Button } from '../parts/button.js'
 import { Command } from '../parts/command.js'
 import { HopsPicture } from '../parts/hops-picture.js'
 import { isGood } from '../parts/outcome.js'
@@ -58,9 +59,9 @@ export function Hops() {
         <button type="button" class="first" onClick={() => void send()}>
           {hops.send}
         </button>
-        <button type="button" disabled={busy.value} onClick={() => void many()}>
+        <Button off={busy.value} onClick={() => void many()}>
           {hops.sendMany}
-        </button>
+        </Button>
         <button type="button" class={sending.value ? 'pressed' : ''} onClick={() => (sending.value = !sending.value)}>
           {sending.value ? hops.stopSending : hops.keepSending}
         </button>

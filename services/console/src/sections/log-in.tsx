@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
 import { current, isExpired, lifetime, logIn, password, refresh, signUpAndLogIn, username } from '../login.js'
+import { Button } from '../parts/button.js'
 import { Said } from '../parts/said.js'
 import { isWatching } from '../refusals.js'
 import { words } from '../words/words.js'
@@ -10,14 +11,25 @@ const LIFETIMES = [15, 60, 900] as const
 
 /** Who you are to be, and the buttons that make it so. */
 export function LogIn() {
-  const answer = useSignal<Answer | undefined>(undefined)
+  /** The last answer of this form, and the token that there was then. */
+  const told = useSignal<{ answer: Answer; token: string | undefined } | undefined>(undefined)
   const busy = useSignal(false)
   const { login } = words.value
   const held = current.value
+  const answer = told.value?.answer
+
+  /** What the answer means, as long as it is about the token that there is. */
+  const meaning = (): string | undefined => {
+    if (answer?.status !== 200 || told.value?.token !== held?.token) return undefined
+    if (answer.path === '/auth/logout') return login.loggedOut
+    return held?.ended ? undefined : isExpired.value ? login.expired : login.loggedIn
+  }
 
   const run = async (action: () => Promise<Answer>): Promise<void> => {
+    if (busy.value) return
     busy.value = true
-    answer.value = await action()
+    const answer = await action()
+    told.value = { answer, token: current.value?.token }
     busy.value = false
   }
 
@@ -68,29 +80,24 @@ export function LogIn() {
         </select>
       </label>
       <div class="buttons">
-        <button type="submit" class="first" disabled={busy.value}>
+        <Button type="submit" class="first" off={busy.value}>
           {login.signUp}
-        </button>
-        <button type="button" disabled={busy.value} onClick={() => void run(() => logIn('A'))}>
+        </Button>
+        <Button off={busy.value} onClick={() => void run(() => logIn('A'))}>
           {login.logIn}
-        </button>
-        <button type="button" disabled={busy.value || held === undefined} onClick={() => void run(() => refresh('A'))}>
+        </Button>
+        <Button off={busy.value || held === undefined} onClick={() => void run(() => refresh('A'))}>
           {login.refresh}
-        </button>
-        <button
-          type="button"
-          disabled={busy.value || isWatching.value || !held || held.ended}
+        </Button>
+        <Button
+          off={busy.value || isWatching.value || !held || held.ended || isExpired.value}
           onClick={() => void run(() => leave(held!))}
         >
           {login.logOut}
-        </button>
+        </Button>
       </div>
-      <Said answer={answer.value} empty={login.nothing}>
-        {answer.value?.status === 200 && (
-          <span class="quiet">
-            : {held?.ended ? login.loggedOut : isExpired.value ? login.expired : login.loggedIn}
-          </span>
-        )}
+      <Said answer={answer} empty={login.nothing}>
+        {meaning() !== undefined && <span class="quiet">: {meaning()}</span>}
       </Said>
       <p class="note">{login.note}</p>
     </form>

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
-import { logIn, logins, logOut, markEnded, shortId, whoami, type BrowserName, type Login } from '../login.js'
+import { isOver, logIn, logins, logOut, markEnded, shortId, whoami, type BrowserName, type Login } from '../login.js'
+import { Button } from '../parts/button.js'
 import { ExpiresIn } from '../parts/expires-in.js'
 import { RefusalChart } from '../parts/refusal-chart.js'
 import { Receipt } from '../parts/receipt.js'
@@ -13,9 +14,11 @@ const BROWSERS: readonly BrowserName[] = ['A', 'B']
 
 /** Sends what ends these sessions, and watches the refusals of one of their tokens. */
 async function end(watched: Login, send: () => Promise<Answer>, isEnded: (login: Login) => boolean): Promise<Answer> {
+  // Those of now: who logs in while it is watched is somebody new.
+  const sids = Object.values(logins).flatMap(({ value }) => (value && isEnded(value) ? [value.sid] : []))
   const answer = await watchRefusals(watched.token, send)
   if (answer.status !== 200) return answer
-  markEnded(isEnded)
+  markEnded(({ sid }) => sids.includes(sid))
   await listDevices()
   return answer
 }
@@ -31,6 +34,7 @@ export const leave = (login: Login): Promise<Answer> =>
 /** One of two logins of the same user. */
 function Browser({ name }: { name: BrowserName }) {
   const answer = useSignal<Answer | undefined>(undefined)
+  const entering = useSignal(false)
   const { revocation } = words.value
   const login = logins[name].value
   const isBusy = isWatching.value
@@ -38,7 +42,9 @@ function Browser({ name }: { name: BrowserName }) {
   const label = (text: string): string => `${text}: ${revocation.browser(name)}`
 
   const enter = async (): Promise<void> => {
+    entering.value = true
     answer.value = await logIn(name)
+    entering.value = false
     if (answer.value.status === 200) await listDevices()
   }
   const askWho = async (): Promise<void> => {
@@ -67,25 +73,19 @@ function Browser({ name }: { name: BrowserName }) {
         )}
       </p>
       <div class="buttons">
-        <button type="button" aria-label={label(revocation.logIn)} disabled={isBusy} onClick={() => void enter()}>
+        <Button aria-label={label(revocation.logIn)} off={isBusy || entering.value} onClick={() => void enter()}>
           {revocation.logIn}
-        </button>
-        <button
-          type="button"
-          aria-label={label(revocation.ask)}
-          disabled={login === undefined}
-          onClick={() => void askWho()}
-        >
+        </Button>
+        <Button aria-label={label(revocation.ask)} off={login === undefined} onClick={() => void askWho()}>
           {revocation.ask}
-        </button>
-        <button
-          type="button"
+        </Button>
+        <Button
           aria-label={label(revocation.logOut)}
-          disabled={isBusy || !login || login.ended}
+          off={isBusy || !login || login.ended || isOver(login)}
           onClick={() => void exit(login!)}
         >
           {revocation.logOut}
-        </button>
+        </Button>
       </div>
       <Said answer={answer.value} named />
     </article>

@@ -1,5 +1,6 @@
 import { signal, useSignal } from '@preact/signals'
 import type { Answer } from '../ask.js'
+import { Button } from '../parts/button.js'
 import { Line } from '../parts/command.js'
 import { Outcome } from '../parts/outcome.js'
 import { Said } from '../parts/said.js'
@@ -28,11 +29,15 @@ const answers = signal<Partial<Record<Store, Answer>>>({})
 /** One of the three places, what is in it, and what is known of it. */
 function Place({ store }: { store: Store }) {
   const { storage } = words.value
+  const { nobody } = words.value.answer
   const name = storage.stores[store]
   const answer = answers.value[store]
   const found = foundAtLoad.value[store]
+  const busy = useSignal(false)
   const run = async (action: (store: Store) => Promise<Answer>): Promise<void> => {
+    busy.value = true
     answers.value = { ...answers.value, [store]: await action(store) }
+    busy.value = false
   }
   return (
     <article class="card place" data-store={store} aria-label={name}>
@@ -52,28 +57,30 @@ function Place({ store }: { store: Store }) {
               ? storage.found(shortName(found.servedBy ?? ''))
               : found.status === 401
                 ? storage.foundStale(found.code ?? '')
-                : storage.foundUnknown(found.code ?? String(found.status))}
+                : storage.foundUnknown(found.code ?? (found.status === 0 ? nobody : String(found.status)))}
         </b>
       </p>
       <div class="buttons">
-        <button type="button" aria-label={`${storage.keep}: ${name}`} onClick={() => void run(keepIn)}>
+        <Button aria-label={`${storage.keep}: ${name}`} off={busy.value} onClick={() => void run(keepIn)}>
           {storage.keep}
-        </button>
+        </Button>
         <button type="button" aria-label={`${storage.ask}: ${name}`} onClick={() => void run(askWith)}>
           {storage.ask}
         </button>
-        <button
-          type="button"
+        <Button
           aria-label={`${storage.clear}: ${name}`}
-          disabled={!kept.value[store]}
+          off={busy.value || !kept.value[store]}
           onClick={() => void run(clear)}
         >
           {storage.clear}
-        </button>
+        </Button>
       </div>
       <Said answer={answer} named>
         {store === 'cookie' && kept.value.cookie && answer?.code === 'TOKEN_MISSING' && ` ${storage.notKept}`}
-        {answer?.path === '/auth/login' && answer.status === 200 && !kept.value[store] && ` ${storage.blocked}`}
+        {answer?.path === '/auth/login' &&
+          answer.status === 200 &&
+          !kept.value[store] &&
+          ` ${store === 'cookie' ? storage.notKept : storage.blocked}`}
       </Said>
     </article>
   )
@@ -88,9 +95,13 @@ function Injected() {
     show(loot.value.cookie),
     show(loot.value.session),
     show(loot.value.local),
-    loot.value.sent.status === 200
-      ? xss.sends.yes(shortName(loot.value.sent.servedBy ?? ''))
-      : xss.sends.no(loot.value.sent.code ?? String(loot.value.sent.status))
+    loot.value.sent.status === 200 ? (
+      xss.sends.yes(shortName(loot.value.sent.servedBy ?? ''))
+    ) : loot.value.sent.code === 'TOKEN_MISSING' ? (
+      xss.sends.no(loot.value.sent.code)
+    ) : (
+      <Outcome answer={loot.value.sent} />
+    )
   ]
   return (
     <div class="card injected">
@@ -115,37 +126,35 @@ function Injected() {
 
 /** What another site can make the browser send, and why it comes to nothing. */
 function OtherSite() {
-  const sent = useSignal<string | undefined>(undefined)
-  const after = useSignal<Answer | undefined>(undefined)
+  const played = useSignal<{ sent: string | undefined; after: Answer } | undefined>(undefined)
   const { csrf } = words.value.storage
   const play = async (): Promise<void> => {
-    sent.value = undefined
+    const before = await askWith('cookie')
     // Where nobody is logged in there is nobody to log out, and it would seem that it had been done.
-    after.value = await askWith('cookie')
-    if (after.value.status !== 200) return
-    sent.value = await playOtherSite()
-    after.value = await askWith('cookie')
+    if (before.status !== 200) return void (played.value = { sent: undefined, after: before })
+    const sent = await playOtherSite()
+    played.value = { sent, after: await askWith('cookie') }
   }
+  // It is of the login that is kept there.
+  const { sent, after } = (kept.value.cookie ? played.value : undefined) ?? {}
   return (
     <div class="card other-site">
       <h3>{csrf.heading}</h3>
       <p>{csrf.text}</p>
-      <button type="button" disabled={!kept.value.cookie} onClick={() => void play()}>
+      <Button off={!kept.value.cookie} onClick={() => void play()}>
         {csrf.button}
-      </button>
+      </Button>
       <p class="said" role="status">
-        {after.value === undefined ? (
+        {after === undefined ? (
           <span class="quiet">{kept.value.cookie ? csrf.empty : csrf.needsCookie}</span>
+        ) : sent === undefined ? (
+          <Outcome answer={after} />
         ) : (
           <>
-            {sent.value !== undefined && (sent.value === 'opaque' ? csrf.sent : csrf.notSent(sent.value))}{' '}
-            {sent.value !== undefined && after.value.status === 200 ? (
-              <b class="good">{csrf.stillIn}</b>
-            ) : sent.value !== undefined && after.value.status === 401 ? (
-              <b class="bad">{csrf.loggedOut}</b>
-            ) : (
-              <Outcome answer={after.value} />
-            )}
+            {sent === 'opaque' ? csrf.sent : csrf.notSent(sent)}{' '}
+            {after.status === 200 && <b class="good">{csrf.stillIn}</b>}
+            {after.status === 401 && <b class="bad">{csrf.loggedOut}</b>}
+            {after.status !== 200 && after.status !== 401 && <Outcome answer={after} />}
           </>
         )}
       </p>

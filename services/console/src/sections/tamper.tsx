@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
 import { current, stillHolds, whoami, type Told } from '../login.js'
+import { Button } from '../parts/button.js'
 import { Said } from '../parts/said.js'
 import { changeLetter, PARTS, partsOf, type Change, type Part } from '../token.js'
 import { words } from '../words/words.js'
@@ -46,14 +47,13 @@ export function Tamper() {
           const name = what === 'asIs' ? tamper.asIs : anatomy.parts[what]
           return (
             <li key={what} class={what}>
-              <button
-                type="button"
-                disabled={login === undefined}
+              <Button
+                off={login === undefined}
                 aria-label={`${name}: ${what === 'asIs' ? tamper.send : tamper.change}`}
                 onClick={() => void send(what)}
               >
                 {name}
-              </button>
+              </Button>
               <Said answer={answer}>{sent && <span class="quiet letter">{letter(sent)}</span>}</Said>
             </li>
           )

@@ -1,5 +1,6 @@
 import { useSignal } from '@preact/signals'
 import { current, stillHolds, whoami, type Told } from '../login.js'
+import { Button } from '../parts/button.js'
 import { Said } from '../parts/said.js'
 import { words } from '../words/words.js'
 
@@ -22,12 +23,15 @@ export function Thief() {
       </ul>
       <p>{thief.tellsNot}</p>
       <div class="buttons">
-        <button type="button" disabled={login === undefined} onClick={() => void steal()}>
+        <Button off={login === undefined} onClick={() => void steal()}>
           {thief.button}
-        </button>
+        </Button>
         <span class="quiet">{thief.text}</span>
       </div>
-      <Said answer={answer}> {answer?.status === 200 ? thief.accepted : thief.refused}</Said>
+      <Said answer={answer}>
+        {answer?.status === 200 && ` ${thief.accepted}`}
+        {answer?.status === 401 && ` ${thief.refused}`}
+      </Said>
     </div>
   )
 }

@@ -287,7 +287,7 @@ export const ko: Words = {
     kill: '경주하는 동안, 메모리에 세션을 두는 서버 하나를 죽여 보세요. 그 서버에 붙은 쪽만 알아챕니다. 아무 일도 없으면 다음 서버를 죽이세요.',
     accepted: '허용',
     refused: '거부',
-    perSecond: '초당',
+    perSecond: '(1초 동안)',
     mark: '서버가 사라짐',
     gone: (server) => `${server} 사라짐`,
     back: (server) => `${server} 돌아옴`,
