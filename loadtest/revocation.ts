@@ -31,7 +31,7 @@ const LATER = 0.5
 
 // A login costs 11 ms of CPU and there is a limit on them, per account and per address: few VUs, and several users.
 const VUS = vus(2)
-const USERS = 5 * VUS
+const USERS = Math.max(10, 5 * VUS)
 /** All VUs together stay below the limit of an address, 100 a minute where nobody changed it: seconds for each iteration. */
 const PACE = (60 / 75) * VUS
 

@@ -33,7 +33,7 @@ export const options: Options = {
 export function setup() {
   if (urls.length === 0) {
     giveUp(
-      'which replicas? -e METRICS=http://127.0.0.1:33375/metrics,… (npm start says their URLs), or http://api:3000/metrics'
+      'which replicas? -e METRICS=http://127.0.0.1:23375/metrics,… (npm start says their URLs), or http://api:3000/metrics'
     )
   }
   return logInOnce()

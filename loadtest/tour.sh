@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The commands of the README, as they stand there: bash loadtest/tour.sh [base-url], or with url=… before it
-# Needs bash, curl 7.84 or later, and coreutils. Ends with 1 if anything was not as promised.
+# Needs bash, curl 7.84 or later, and coreutils. Ends with 1 if a token that was changed, revoked or expired was not refused.
 set -euo pipefail
 case ${1:-} in -h | --help) echo 'bash loadtest/tour.sh [base-url]    default: http://localhost:8080'; exit ;; esac
 url=${1:-${url:-http://localhost:8080}}
 [[ $url == *://* ]] || url=http://$url
+url=${url%/}
 curl -s -o /dev/null "$url/health/live" || { echo "Nothing answers at $url: npm start, or docker compose up" >&2; exit 1; }
 trap 'rm -f "${jar:-}"' EXIT
 set -v
