@@ -14,7 +14,7 @@ state() { docker inspect --format '{{.State.Status}} {{.State.Health.Status}}' "
 old=$(docker compose ps --quiet api)
 [ -n "$old" ] || { echo 'no replica is running; docker compose up -d starts them (those of npm start: kill -USR2, with its pid)' >&2; exit 1; }
 # Where one has been killed, Compose would start that one again, and not make a new one.
-docker compose rm --force api >/dev/null 2>&1
+docker compose rm --force api >/dev/null
 count=$(grep -c . <<<"$old")
 
 for container in $old; do

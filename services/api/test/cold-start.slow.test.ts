@@ -139,6 +139,7 @@ t.test('a million revocations', { skip }, async (t) => {
   // It has followed them all.
   while ((await metric(a, 'denylist_entries{}')) < MILLION) await sleep(100)
   const quiet = await slowestHundredth(a, () => sleep(2000))
+  t.ok(quiet < Infinity, 'it serves where nothing goes on')
 
   // Others run on this machine too, and the best of three is what the code can do.
   let newcomer: Replica | undefined

@@ -199,13 +199,13 @@ t.test('a logout that is repeated, at another replica, is told as fast that all 
   for (const replica of [a, b, c, a]) {
     // The least of three, for a machine may be busy for longer than a lease.
     const waited: number[] = []
-    while (waited.length < 3 && !(waited.at(-1)! < LEASE_MS)) {
+    do {
       const { status, body } = await call('POST', `${replica.url}/auth/logout`, token)
       t.equal(status, 200)
       const { acknowledgedBy, waitedMs } = body as unknown as Receipt
       waited.push(waitedMs)
       if (waitedMs < LEASE_MS) t.strictSame(acknowledgedBy.sort(), ['a', 'b', 'c'])
-    }
+    } while (waited.at(-1)! >= LEASE_MS && waited.length < 3)
     t.ok(waited.at(-1)! < LEASE_MS, `${waited.join(', ')} ms`)
   }
 })

@@ -119,12 +119,14 @@ export async function refresh(browser: BrowserName): Promise<Answer> {
 
 export const logOut = (token: string): Promise<Answer> => ask('POST', '/auth/logout', { token })
 
-export async function whoami(token: string): Promise<Answer> {
-  const answer = await ask('GET', '/whoami', { token })
-  // From elsewhere: another tab, another device.
+/** Asks with a token of this page's. One that has been taken back elsewhere, in another tab or on another device, is known to be then. */
+export async function askAs(token: string, method: string, path: string): Promise<Answer> {
+  const answer = await ask(method, path, { token })
   if (answer.code === 'TOKEN_REVOKED') markEnded((login) => login.token === token)
   return answer
 }
+
+export const whoami = (token: string): Promise<Answer> => askAs(token, 'GET', '/whoami')
 
 /** These sessions have ended: their tokens stay to be looked at, and are good for nothing. */
 export function markEnded(isEnded: (login: Login) => boolean): void {

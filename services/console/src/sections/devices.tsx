@@ -1,6 +1,6 @@
 import { computed, signal } from '@preact/signals'
-import { ask, type Answer } from '../ask.js'
-import { isOver, logins, markEnded, shortId, type Login } from '../login.js'
+import type { Answer } from '../ask.js'
+import { askAs, isOver, logins, shortId, type Login } from '../login.js'
 import { Button } from '../parts/button.js'
 import { Outcome } from '../parts/outcome.js'
 import { isWatching } from '../refusals.js'
@@ -36,12 +36,9 @@ export async function listDevices(): Promise<void> {
     devices.value = devices.value.map((device) => ({ ...device, ended: device.ended || isKnownToHaveEnded(device.id) }))
     return
   }
-  const answer = await ask('GET', '/me/sessions', { token: login.token })
+  const answer = await askAs(login.token, 'GET', '/me/sessions')
   // Then whoever else is logged in may know.
-  if (answer.code === 'TOKEN_REVOKED') {
-    markEnded(({ token }) => token === login.token)
-    return listDevices()
-  }
+  if (answer.code === 'TOKEN_REVOKED') return listDevices()
   failure.value = answer.status === 200 ? undefined : answer
   if (answer.status !== 200) return
   // With another name in the form, the next login is somebody else's.
@@ -75,7 +72,7 @@ export function Devices({ end }: Ending) {
 
   const endOne = async (id: string): Promise<void> => {
     const { token } = asker!
-    const send = (): Promise<Answer> => ask('DELETE', `/me/sessions/${id}`, { token })
+    const send = (): Promise<Answer> => askAs(token, 'DELETE', `/me/sessions/${id}`)
     const isEnded = ({ sid }: Login): boolean => sid === id
     const held = Object.values(logins).find(({ value }) => value?.sid === id)?.value
     // Where the page has no token of that session there is nothing to watch.
@@ -88,7 +85,7 @@ export function Devices({ end }: Ending) {
     const { sub, token } = asker!
     const { status } = await end(
       asker!,
-      () => ask('DELETE', '/me/sessions', { token }),
+      () => askAs(token, 'DELETE', '/me/sessions'),
       (login) => login.sub === sub
     )
     if (status === 200 && owner === sub) devices.value = devices.value.map((device) => ({ ...device, ended: true }))
