@@ -352,6 +352,28 @@ t.test('other primaries are heard of, also of what a Sentinel could not tell mea
   await isSaid('the Sentinel is heard again')
 })
 
+t.test('a primary that is full says whether a token is revoked, as ever', { skip, timeout: 120_000 }, async (t) => {
+  const { servers, sentinels } = await startSentinels(t)
+  const app = await buildReplica(t, {
+    ...env,
+    REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
+    REDIS_SENTINELS: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')
+  })
+  const [ended, live] = [await login(app), await login(app)]
+  const headers = bearer(ended.access_token)
+  t.equal((await app.inject({ method: 'POST', url: '/auth/logout', headers })).statusCode, 200)
+  await servers[0]!.client.config('SET', 'maxmemory', '1')
+  // It gives no leases, so each token is looked up.
+  await sleep(1000)
+  t.match(await present(app, live.access_token), { status: 200 })
+  t.match(await present(app, ended.access_token), { status: 401 })
+  t.match((await app.inject('/metrics')).body, /denylist_checks_total\{[^}]*by="direct"[^}]*\} [1-9]/)
+  t.equal((await app.inject('/health/ready')).statusCode, 200)
+  // Cut off from its replicas, it must not.
+  await servers[0]!.client.config('SET', 'min-replicas-to-write', '3')
+  t.match(await present(app, live.access_token), { status: 503 })
+})
+
 t.test('a Sentinel that takes connections and says nothing keeps no replica from starting', { skip }, async (t) => {
   const { sentinels } = await startSentinels(t)
   const silent = createServer(() => undefined).listen(0, '127.0.0.1')

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Revocation } from './denylist.js'
+import { CLOCK_SKEW_SECONDS, type Revocation } from './denylist.js'
 import type { Registered } from './protocol.js'
 import { parseRegistration, REGISTRY } from './registry.js'
 
@@ -75,14 +75,18 @@ export async function append(
 }
 
 /**
- * Redis leaves alone what has expired by its clock. Where that is so far ahead of this replica's that a token still counts here,
- * nothing was appended.
+ * Redis leaves alone what has expired by its clock. Where that is so far ahead of this replica's that a token may still be
+ * alive here, nothing was appended for it, and that must not be acknowledged. The last of a revocation's time is a
+ * reserve: by then its tokens have expired here.
  *
  * @throws Error
  */
 export function requireOneTime({ at }: Appended, revocations: readonly Revocation[]): void {
   const now = Date.now()
-  const skipped = revocations.some(({ expiresAt }) => expiresAt.getTime() > now && expiresAt.getTime() <= at)
+  const skipped = revocations.some(({ expiresAt }) => {
+    const expires = expiresAt.getTime()
+    return expires - CLOCK_SKEW_SECONDS * 1000 > now && expires <= at
+  })
   if (skipped) throw new Error(`the clock of Redis is ${Math.round((at - now) / 1000)} s ahead of this one`)
 }
 

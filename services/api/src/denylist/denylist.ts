@@ -47,7 +47,7 @@ export interface Denylist {
  * How much longer than its token a revocation is remembered. A clock may run behind another by this much and still
  * not meet a token that has not expired for it, with a revocation that has.
  */
-const CLOCK_SKEW_SECONDS = 120
+export const CLOCK_SKEW_SECONDS = 120
 
 /**
  * How long the end of a session is remembered. Counts on the longest life of a token that can be configured, not on the one

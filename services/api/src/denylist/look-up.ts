@@ -10,10 +10,11 @@ const LOOK_UP_MS = 200
 
 /**
  * As a write, which a primary refuses that has lost its replicas (min-replicas-to-write): cut off from them and from the
- * Sentinels, it would go on to answer, long after another has taken its place. KEYS: one to be written, then as below.
+ * Sentinels, it would go on to answer, long after another has taken its place. A write that takes no memory, for it has to
+ * be told apart from a primary that is full. KEYS: one to be written, then as below.
  */
 const LOOK_UP_AT_PRIMARY = `
-  redis.call('SET', KEYS[1], 1, 'PX', 1000)
+  redis.call('DEL', KEYS[1])
   return redis.call('MGET', KEYS[2], KEYS[3], KEYS[4])`
 
 /** Written where only that something is written matters. */
