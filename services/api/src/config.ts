@@ -45,7 +45,7 @@ const expectations: Record<keyof Environment, string> = {
   JWT_ISSUER: '1 to 256 characters of ASCII',
   JWT_AUDIENCE: '1 to 256 characters of ASCII',
   ACCESS_TOKEN_TTL: `a duration with a unit, from 1s to ${MAX_ACCESS_TOKEN_TTL_SECONDS / 60}m`,
-  REFRESH_TOKEN_TTL: 'a duration with a unit, from 1m to 400d',
+  REFRESH_TOKEN_TTL: 'a duration with a unit, from 1m to 400d, and not below ACCESS_TOKEN_TTL',
   DATABASE_URL: 'postgres://user:password@host:port/database',
   REDIS_URL: 'redis://:password@host:port or rediss://…, and maybe the number of a database behind it',
   REDIS_SENTINELS:
@@ -169,6 +169,9 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const keyRing = parse('JWT_KEYS', parseKeyRing)
   const accessTokenTtlSeconds = parse('ACCESS_TOKEN_TTL', (v) => parseDuration(v, 1, MAX_ACCESS_TOKEN_TTL_SECONDS))
   const refreshTokenTtlSeconds = parse('REFRESH_TOKEN_TTL', (v) => parseDuration(v, 60, 400 * 86_400))
+  if (accessTokenTtlSeconds! > refreshTokenTtlSeconds!) {
+    blame('REFRESH_TOKEN_TTL', 'is shorter than ACCESS_TOKEN_TTL, so that a session would end before its tokens')
+  }
   const databaseUrl = parse('DATABASE_URL', (v) => parseUrl(v, ['postgres:', 'postgresql:']))
   const redisUrl = parse('REDIS_URL', (v) => parseRedisUrl(v))
   const redisSentinels = parse('REDIS_SENTINELS', parseSentinels)

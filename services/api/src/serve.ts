@@ -40,6 +40,11 @@ export async function serve<App extends FastifyInstance>(
 
   hangup = () => void onHangup(app)
 
+  if (config.shutdownGraceMs <= config.shutdownDrainMs) {
+    app.log.warn(
+      'SHUTDOWN_GRACE_MS is not above SHUTDOWN_DRAIN_MS: whatever is under way at the end of it will be cut off'
+    )
+  }
   const grace = closeWithGrace(
     { delay: config.shutdownGraceMs, logger: app.log, skip: ['SIGHUP'] },
     async ({ err, signal }) => {

@@ -96,6 +96,7 @@ const wrong: [string, string, RegExp][] = [
   ['ACCESS_TOKEN_TTL', '15 bananas', /not a whole number/],
   ['REFRESH_TOKEN_TTL', '2y', /out of range/],
   ['REFRESH_TOKEN_TTL', '-1d', /not a whole number/],
+  ['REFRESH_TOKEN_TTL', '14m', /shorter than ACCESS_TOKEN_TTL/],
   ['DATABASE_URL', 'mysql://db', /not such a URL/],
   ['DATABASE_URL', 'db', /not such a URL/],
   ['REDIS_URL', 'http://cache', /not such a URL/],

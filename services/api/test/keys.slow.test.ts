@@ -200,7 +200,12 @@ t.test(
   buffered,
   async (t) => {
     const ring = ringIn(t, `${newKeyRing('k2')},${newKeyRing('k1')}`)
-    const replica = await spawnReplica(t, { ...env, JWT_KEYS_FILE: ring.file, REFRESH_TOKEN_TTL: '1m' })
+    const replica = await spawnReplica(t, {
+      ...env,
+      JWT_KEYS_FILE: ring.file,
+      ACCESS_TOKEN_TTL: '1m',
+      REFRESH_TOKEN_TTL: '1m'
+    })
     ring.age(14 * MINUTE_MS)
     await refused(t, ring, ['drop', 'k1', ...replicasOf(replica)], /can be dropped from .* on, in 2 minutes/)
     ring.age(16.1 * MINUTE_MS)
