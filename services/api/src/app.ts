@@ -33,7 +33,7 @@ export async function buildApp(
   const { replicaName, keyRing, keyRingFile, issuer, audience, accessTokenTtlSeconds, refreshTokenTtlSeconds } = config
   await app.register(drain, { drainMs: config.shutdownDrainMs })
   await app.register(servedBy, { replicaName })
-  await app.register(protocol)
+  await app.register(protocol, { replicaName })
   await app.register(jsonBody)
   await app.register(metrics, { replicaName })
   handleErrors(app, app.metricsRegistry, isPostgresUnavailable)

@@ -17,6 +17,9 @@ export const ErrorBody = Type.Object(
   { description: 'An error' }
 )
 
+/** What a route that may be sent a body can answer beside its success. GET is sent none. */
+export const bodyErrors = { 400: ErrorBody, 413: ErrorBody, 415: ErrorBody }
+
 /** What a route that needs an access token can answer beside its success. */
 export const authenticatedErrors = { 401: ErrorBody, 503: ErrorBody }
 
@@ -203,22 +206,25 @@ function challenge(error: FastifyError): string {
 const LINGER_MS = 1000
 
 /** Answers what is not HTTP at all, before there is a request to hand to the handlers above. */
-export function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
-    socket.destroy()
-    return
+export const answerBrokenRequest =
+  (replicaName: string) =>
+  (error: NodeJS.ErrnoException, socket: Duplex): void => {
+    if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    const [statusCode, code, message] =
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? ([431, 'HEADERS_TOO_LARGE', 'The headers are too large'] as const)
+        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+          ? ([408, 'REQUEST_TIMEOUT', 'The request did not arrive in time'] as const)
+          : ([400, 'BAD_REQUEST', 'This is not a valid HTTP request'] as const)
+    const payload = JSON.stringify(body(statusCode, code, message))
+    socket.end(
+      `HTTP/1.1 ${statusCode} ${phrases.get(statusCode)}\r\nContent-Type: application/json; charset=utf-8\r\n` +
+        `X-Served-By: ${replicaName}\r\nX-Request-Id: ${randomUUID()}\r\n` +
+        `Content-Length: ${Buffer.byteLength(payload)}\r\nConnection: close\r\n\r\n${payload}`
+    )
+    // Node looks after this connection no more: one whose client does not close its side would be kept for ever.
+    setTimeout(() => socket.destroy(), LINGER_MS).unref()
   }
-  const [statusCode, code, message] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? ([431, 'HEADERS_TOO_LARGE', 'The headers are too large'] as const)
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? ([408, 'REQUEST_TIMEOUT', 'The request did not arrive in time'] as const)
-        : ([400, 'BAD_REQUEST', 'This is not a valid HTTP request'] as const)
-  const payload = JSON.stringify(body(statusCode, code, message))
-  socket.end(
-    `HTTP/1.1 ${statusCode} ${phrases.get(statusCode)}\r\nContent-Type: application/json; charset=utf-8\r\nX-Request-Id: ${randomUUID()}\r\n` +
-      `Content-Length: ${Buffer.byteLength(payload)}\r\nConnection: close\r\n\r\n${payload}`
-  )
-  // Node looks after this connection no more: one whose client does not close its side would be kept for ever.
-  setTimeout(() => socket.destroy(), LINGER_MS).unref()
-}

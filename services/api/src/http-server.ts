@@ -39,7 +39,7 @@ export function createHttpServer(
     // A request that still arrives while closing is served: the balancer could not repeat a POST elsewhere.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    clientErrorHandler: answerBrokenRequest,
+    clientErrorHandler: answerBrokenRequest(replicaName),
     frameworkErrors: answerUnroutable(replicaName),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } }
   }).withTypeProvider<TypeBoxTypeProvider>()

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import {
   buildReplica,
@@ -169,6 +170,25 @@ t.test('the OpenAPI document is made from the routes', async (t) => {
   const statuses = Object.keys(document.paths['/auth/login']?.post?.responses ?? {})
   for (const status of ['200', '400', '401', '413', '415', '503']) t.ok(statuses.includes(status), status)
   t.equal((await app.inject({ url: '/docs/' })).statusCode, 200)
+
+  // What is answered to a bad body, or a path that is too long, is in it for every route.
+  const { access_token } = await logIn(app)
+  const tooLong = '/' + 'a'.repeat(200)
+  for (const [path, operations] of Object.entries(document.paths)) {
+    for (const [method, { responses }] of Object.entries(operations)) {
+      const ask = async (contentType: string, payload: string, url: string): Promise<void> => {
+        const headers = { ...bearer(access_token), ...(payload !== '' && { 'content-type': contentType }) }
+        const { statusCode } = await app.inject({ method: method.toUpperCase() as 'POST', url, headers, payload })
+        t.ok(Object.hasOwn(responses, statusCode), `${method} ${path}: ${statusCode}`)
+      }
+      if (path.includes('{id}')) await ask('', '', path.replace('/{id}', tooLong))
+      if (method === 'get') continue
+      const url = path.replace('{id}', randomUUID())
+      await ask('text/plain', 'no JSON', url)
+      await ask('application/json', '{', url)
+      await ask('application/json', JSON.stringify('x'.repeat(20_000)), url)
+    }
+  }
 })
 
 t.test('metrics are counted by route and not by URL', async (t) => {

@@ -38,7 +38,7 @@ export async function buildSessions(
   const { replicaName, accessTokenTtlSeconds: ttlSeconds } = config
   await app.register(drain, { drainMs: config.shutdownDrainMs })
   await app.register(servedBy, { replicaName })
-  await app.register(protocol)
+  await app.register(protocol, { replicaName })
   await app.register(jsonBody)
   await app.register(metrics, { replicaName })
   handleErrors(app, app.metricsRegistry, isPostgresUnavailable)

@@ -14,6 +14,7 @@ import { credentialFields, requireCredentials } from '../credentials.js'
 import { Receipt } from '../denylist/denylist.js'
 import {
   authenticatedErrors,
+  bodyErrors,
   ErrorBody,
   RefreshTokenInvalid,
   RefreshTokenMissing,
@@ -164,12 +165,10 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
         body: Credentials,
         response: {
           200: TokenResponse,
-          400: ErrorBody,
+          ...bodyErrors,
           401: ErrorBody,
           403: ErrorBody,
           409: ErrorBody,
-          413: ErrorBody,
-          415: ErrorBody,
           429: ErrorBody,
           503: ErrorBody
         }
@@ -216,11 +215,9 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
         body: RefreshRequest,
         response: {
           200: TokenResponse,
-          400: ErrorBody,
+          ...bodyErrors,
           401: ErrorBody,
           403: ErrorBody,
-          413: ErrorBody,
-          415: ErrorBody,
           503: ErrorBody
         }
       }
@@ -255,7 +252,7 @@ export const auth: FastifyPluginAsyncTypebox<AuthOptions> = async (
         tags: ['auth'],
         summary: 'End this session on every replica; repeated, the same',
         ...needsAccessToken,
-        response: { 200: Receipt, 400: ErrorBody, 403: ErrorBody, ...authenticatedErrors }
+        response: { 200: Receipt, ...bodyErrors, 403: ErrorBody, ...authenticatedErrors }
       }
     },
     async ({ token, transport }, reply) => {

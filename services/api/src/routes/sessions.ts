@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { clearTokenCookies } from '../cookies.js'
 import { Receipt } from '../denylist/denylist.js'
-import { authenticatedErrors, ErrorBody, SessionNotFound } from '../errors.js'
+import { authenticatedErrors, bodyErrors, ErrorBody, SessionNotFound } from '../errors.js'
 import { needsAccessToken } from '../plugins/docs.js'
 import { endSession, endSessions, findSessions } from '../sessions.js'
 import { Uuid } from '../tokens.js'
@@ -59,7 +59,14 @@ export const sessions: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Log one device out, on every replica',
         ...needsAccessToken,
         params: SessionId,
-        response: { 200: Receipt, 400: ErrorBody, 403: ErrorBody, 404: ErrorBody, ...authenticatedErrors }
+        response: {
+          200: Receipt,
+          ...bodyErrors,
+          403: ErrorBody,
+          404: ErrorBody,
+          414: ErrorBody,
+          ...authenticatedErrors
+        }
       }
     },
     async ({ token, transport, params: { id } }, reply) => {
@@ -79,7 +86,7 @@ export const sessions: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['sessions'],
         summary: 'Log every device out, this one too, on every replica',
         ...needsAccessToken,
-        response: { 200: Receipt, 400: ErrorBody, 403: ErrorBody, ...authenticatedErrors }
+        response: { 200: Receipt, ...bodyErrors, 403: ErrorBody, ...authenticatedErrors }
       }
     },
     async ({ token, transport }, reply) => {

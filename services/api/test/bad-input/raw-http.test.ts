@@ -117,6 +117,7 @@ for (const [way, url] of Object.entries({ nginx: nginx?.url, embedded: embedded.
       )
       const row = { name, status, code: way === 'replica' ? ofReplica : code }
       t.strictSame(complaints(row, { status, headers, body }), [], name)
+      if (way === 'replica') t.match(headers, { 'x-served-by': /./ }, name)
     }
   })
 

@@ -23,7 +23,7 @@ export async function buildFoundation(
   const app = createHttpServer({ replicaName, trustProxy }, logger)
   await app.register(drain, { drainMs })
   await app.register(servedBy, { replicaName })
-  await app.register(protocol)
+  await app.register(protocol, { replicaName })
   await app.register(jsonBody)
   await app.register(metrics, { replicaName })
   handleErrors(app, app.metricsRegistry, () => false)
