@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type {} from '@fastify/postgres'
 import type {} from '@fastify/redis'
@@ -118,7 +119,8 @@ export interface TokenResponse {
 export async function post(app: FastifyInstance, url: string, payload: object): Promise<LightMyRequestResponse> {
   for (let attempt = 0; ; attempt++) {
     const response = await app.inject({ method: 'POST', url, payload })
-    if (attempt === 4 || response.json<{ code?: string }>().code !== 'HASHING_BUSY') return response
+    if (attempt === 10 || response.json<{ code?: string }>().code !== 'HASHING_BUSY') return response
+    await sleep(100)
   }
 }
 

@@ -68,6 +68,22 @@ t.test('a replica that hashes', async (t) => {
     t.ok(ratio > 0.67 && ratio < 1.5, `${ratio.toFixed(2)} times as long`)
   })
 
+  t.test('lets those log in who have an account, however many strangers sign up', async (t) => {
+    const signUp = async (): Promise<number> => {
+      const response = await post('/users', { username: newUsername(), password: PASSWORD })
+      await response.arrayBuffer()
+      return response.status
+    }
+    const strangers = Promise.all(Array.from({ length: 200 }, signUp))
+    await sleep(20)
+    const logins = await Promise.all(
+      Array.from({ length: 10 }, async () => (await post('/auth/login', { username, password: PASSWORD })).status)
+    )
+    t.strictSame(new Set(logins), new Set([200]))
+    const statuses = await strangers
+    t.strictSame([...new Set(statuses)].sort(), [201, 503], 'of the strangers some had to come again')
+  })
+
   t.test(
     'answers the excess of a login storm at once, and everybody else as before',
     { timeout: 120_000 },

@@ -11,6 +11,25 @@ t.test('a password is the one that was hashed, or not', async (t) => {
   t.equal(await passwords.verify(undefined, 'the password of nobody'), false)
 })
 
+t.test('a hash that cannot be read is no matter of how many wait; a deadline that has passed is', async (t) => {
+  const passwords = createPasswords()
+  t.teardown(() => passwords.close())
+  await t.rejects(passwords.verify('of no algorithm', 'a password'), /Decoding failed/)
+  await t.rejects(passwords.hash('a password', Date.now() - 1), { code: 'HASHING_BUSY', statusCode: 503 })
+})
+
+t.test('strangers who sign up are refused where there is room for a login', async (t) => {
+  const passwords = createPasswords()
+  t.teardown(() => passwords.close())
+  await passwords.hash('a first one, so that the thread is there')
+  passwords.requireRoomToSignUp()
+  const all = Array.from({ length: 40 }, () => passwords.hash('the same for all'))
+  t.throws(() => passwords.requireRoomToSignUp(), { code: 'HASHING_BUSY', statusCode: 503 })
+  passwords.requireRoom()
+  await Promise.all(all)
+  passwords.requireRoomToSignUp()
+})
+
 t.test('a full queue says so at once, and one that has room again takes more', async (t) => {
   const passwords = createPasswords()
   t.teardown(() => passwords.close())

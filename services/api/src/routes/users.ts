@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { Receipt } from '../denylist/denylist.js'
-import { authenticatedErrors, CredentialsInvalid, ErrorBody, TokenInvalid } from '../errors.js'
-import { PASSWORD_PATTERN } from '../passwords.js'
+import { authenticatedErrors, bodyErrors, CredentialsInvalid, ErrorBody, TokenInvalid } from '../errors.js'
+import { hashingDeadline, PASSWORD_PATTERN } from '../passwords.js'
 import { needsAccessToken } from '../plugins/docs.js'
 import { changePassword } from '../sessions.js'
 import { Uuid } from '../tokens.js'
@@ -46,10 +46,11 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
         tags: ['users'],
         summary: 'Sign up',
         body: NewUser,
-        response: { 201: CreatedUser, 400: ErrorBody, 409: ErrorBody, 413: ErrorBody, 415: ErrorBody, 503: ErrorBody }
+        response: { 201: CreatedUser, ...bodyErrors, 409: ErrorBody, 503: ErrorBody }
       }
     },
     async ({ body }, reply) => {
+      app.passwords.requireRoomToSignUp()
       reply.code(201)
       return createUser(app.pg, body.username, await app.passwords.hash(body.password))
     }
@@ -83,10 +84,8 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
         body: PasswordChange,
         response: {
           200: Receipt,
-          400: ErrorBody,
+          ...bodyErrors,
           403: ErrorBody,
-          413: ErrorBody,
-          415: ErrorBody,
           429: ErrorBody,
           ...authenticatedErrors
         }
@@ -98,11 +97,17 @@ export const users: FastifyPluginAsyncTypebox = async (app) => {
       await app.loginLimits.check(request, { id: token.sub })
       const from = await findPasswordHash(app.pg, token.sub)
       if (from === undefined) throw new TokenInvalid('its user does not exist any more')
+      const deadline = hashingDeadline()
       let to: string
-      if (await app.passwords.verify(from, body.old_password)) to = await app.passwords.hash(body.new_password)
-      // Repeated, because the first call could not publish: then the new password is the one that is known already.
-      else if (await app.passwords.verify(from, body.new_password)) to = from
-      else throw new CredentialsInvalid()
+      if (await app.passwords.verify(from, body.old_password, deadline)) {
+        to = await app.passwords.hash(body.new_password, deadline)
+      } else {
+        // Repeated, because the first call could not publish? Then the new password is the one that is known already.
+        // It is another guess, so it counts as one.
+        await app.loginLimits.check(request, { id: token.sub })
+        if (!(await app.passwords.verify(from, body.new_password, deadline))) throw new CredentialsInvalid()
+        to = from
+      }
       return app.denylist.publish(await changePassword(app.pg, token.sub, { from, to }, token.sid))
     }
   )
