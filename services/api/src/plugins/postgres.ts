@@ -55,8 +55,11 @@ function watch(pool: pg.Pool, registry: Registry): void {
   new Gauge({ name: 'postgres_pool_max_connections', help: 'The most there can be', registers }).set(POOL_SIZE)
 }
 
-/** Classes of SQLSTATE that say "not now": connection, resources, operator intervention, and a lock or time-out. */
-const UNAVAILABLE = /^(08...|53...|57...|55P03|25P03)$/
+/**
+ * Classes of SQLSTATE that say "not now": connection, resources, operator intervention, a lock or time-out, and a standby, which
+ * takes no writes before it has been promoted.
+ */
+const UNAVAILABLE = /^(08...|53...|57...|55P03|25P03|25006)$/
 
 /** Whether an error means that the database cannot serve at the moment, which is no fault of the request. */
 export function isPostgresUnavailable(error: Error & { code?: string; syscall?: string }): boolean {

@@ -280,6 +280,23 @@ const faults: Fault[] = [
     recoversWithinMs: 500
   },
   {
+    name: 'Postgres takes no writes, as a standby does',
+    async strike() {
+      const restart = (sql: string) => () =>
+        inPostgres((owner) =>
+          owner.query(`${sql}; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'api'`)
+        )
+      await restart('ALTER ROLE api SET default_transaction_read_only = on')()
+      return restart('ALTER ROLE api RESET default_transaction_read_only')
+    },
+    forMs: 1500,
+    answers: { ...withoutPostgres, 'GET /me': [] },
+    rarely: { ...answerWasLost, 'GET /me': ['503 DATABASE_UNAVAILABLE'] },
+    withinMs: { ...every(2000), 'GET /whoami': 200 },
+    ready: up,
+    recoversWithinMs: 500
+  },
+  {
     name: 'a replica is killed, and another takes its place',
     async strike() {
       await replicas[1]!.kill('SIGKILL')
