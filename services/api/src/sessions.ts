@@ -174,14 +174,15 @@ const ownOf = (token: AccessClaims): Revocation[] => [
  * Ends all sessions of the user of an access token, that of the token also where it is not on record any more. A login at the
  * same time either came first, and its session ends, or starts afterwards.
  *
- * @returns what has to be published
+ * @returns what has to be published, the token's own session last: until that is revoked the call can be repeated
  */
 export function endSessions(pg: Postgres, token: AccessClaims): Promise<Revocation[]> {
   return transact(pg, async (client) => {
     await client.query('SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE', [token.sub])
     const ended = await endSessionsExcept(client, token.sub, [])
-    const isOnRecord = ended.some(({ id }) => id === token.sid)
-    return isOnRecord ? ended : [...ended, ...(await recordAlone(client, ownOf(token)))]
+    const own = ended.filter(({ id }) => id === token.sid)
+    const others = ended.filter(({ id }) => id !== token.sid)
+    return [...others, ...(own.length > 0 ? own : await recordAlone(client, ownOf(token)))]
   })
 }
 

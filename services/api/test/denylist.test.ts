@@ -25,11 +25,12 @@ t.test('a revocation outlives its tokens by more than clocks differ', async (t) 
   const exp = Math.floor(Date.now() / 1000) + 60
   const claims = { jti: randomUUID(), sid: randomUUID(), sub: randomUUID(), iat: exp - 60, exp }
   const token = revocationOfToken({ iss: 'i', aud: 'a', scope: 'user', replica: 'a', ...claims })
-  t.ok(token.expiresAt.getTime() >= (exp + 60) * 1000)
+  t.ok(token.expiresAt.getTime() >= exp * 1000 + 2 * MINUTE)
   // A refresh may have given the last token in the moment before the session ended, for the longest life there is.
   const endedAt = new Date()
   const session = revocationOfSession(claims.sid, endedAt)
-  t.ok(session.expiresAt.getTime() >= endedAt.getTime() + 15 * MINUTE + 60_000)
+  // By a clock that is ahead of that of Postgres; and Redis may forget by one that is ahead of whoever is asked.
+  t.ok(session.expiresAt.getTime() >= endedAt.getTime() + 15 * MINUTE + 2 * 2 * MINUTE)
 })
 
 t.test('a revocation that is there already counts only once a replica of Redis has it', async (t) => {

@@ -51,9 +51,10 @@ export const CLOCK_SKEW_SECONDS = 120
 
 /**
  * How long the end of a session is remembered. Counts on the longest life of a token that can be configured, not on the one
- * that is: an earlier configuration may have issued.
+ * that is: an earlier configuration may have issued. The end is by the clock of Postgres, the token's by that of whoever
+ * issued it, and that may be ahead by as much.
  */
-export const SESSION_REVOKED_SECONDS = MAX_ACCESS_TOKEN_TTL_SECONDS + CLOCK_SKEW_SECONDS
+export const SESSION_REVOKED_SECONDS = MAX_ACCESS_TOKEN_TTL_SECONDS + 2 * CLOCK_SKEW_SECONDS
 
 const inSeconds = (epochSeconds: number): Date => new Date(epochSeconds * 1000)
 
