@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findBinary, freePort } from '@one-secret/local'
@@ -471,6 +471,27 @@ t.test('a Redis that would drop revocations when it is full is refused at the st
   t.match(await start(), /cannot start: Redis would drop revocations when it is full \(maxmemory-policy volatile-lru\)/)
   await client.config('SET', 'maxmemory', '0')
   t.notMatch(await start(), /cannot start/, 'without a limit nothing is dropped')
+})
+
+t.test('a Redis of before version 7 is refused at the start', async (t) => {
+  const { port, hostname } = new URL(env['REDIS_URL']!)
+  // As it is, but for what it says of its version.
+  const older = createServer((socket) => {
+    const upstream = connect(Number(port), hostname)
+    for (const end of [socket, upstream]) end.on('error', () => end.destroy())
+    socket.pipe(upstream)
+    upstream.on('data', (chunk) => socket.write(String(chunk).replace(/redis_version:\d/, 'redis_version:6')))
+    upstream.on('close', () => socket.destroy())
+    socket.on('close', () => upstream.destroy())
+  }).listen(0, '127.0.0.1')
+  await once(older, 'listening')
+  t.teardown(() => older.close())
+  const REDIS_URL = Object.assign(new URL(env['REDIS_URL']!), { port: (older.address() as AddressInfo).port }).href
+  const error = await spawnReplica(t, { ...env, REDIS_URL, REPLICA_NAME: 'a' }).then(
+    ({ kill }) => kill(),
+    (reason: unknown) => String(reason)
+  )
+  t.match(error, /cannot start: Redis 7 or later is needed, and this one is 6\./)
 })
 
 t.test('a node of a cluster is refused at the start', { skip }, async (t) => {

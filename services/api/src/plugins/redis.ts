@@ -87,7 +87,12 @@ export const redis = fp<RedisOptions>(
     })
     // Where there is no such database ioredis goes on in the first one, which may be somebody else's.
     await client.select(client.options.db ?? 0)
-    if (/^redis_mode:cluster/m.test(await client.info('server'))) {
+    const server = await client.info('server')
+    const [, version = '0'] = /^redis_version:(\S+)/m.exec(server) ?? []
+    // SET … PXAT is of 6.2; and before 7 a script may write where min-replicas-to-write forbids it, so that a primary that is cut
+    // off would go on to answer look-ups.
+    if (parseInt(version) < 7) throw new Error(`Redis 7 or later is needed, and this one is ${version}`)
+    if (/^redis_mode:cluster/m.test(server)) {
       throw new Error('Redis is a cluster, which would keep the denylist in pieces: one server is needed, or Sentinel')
     }
     // It would drop some revocations and keep the generation, which says that all are there.
