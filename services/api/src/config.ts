@@ -53,8 +53,8 @@ const expectations: Record<keyof Environment, string> = {
   HOST: 'an address to listen on',
   PORT: 'a port number, 0 to 65535',
   REPLICA_NAME: '1 to 64 letters, digits, dots, dashes or underscores',
-  LOGIN_LIMIT_PER_ACCOUNT: 'attempts a minute, 0 (no limit) to 1000000',
-  LOGIN_LIMIT_PER_ADDRESS: 'attempts a minute, 0 (no limit) to 1000000',
+  LOGIN_LIMIT_PER_ACCOUNT: 'attempts a minute, 2 to 1000000, or 0 (no limit)',
+  LOGIN_LIMIT_PER_ADDRESS: 'attempts a minute, 2 to 1000000, or 0 (no limit)',
   MAX_SESSIONS_PER_USER: 'a whole number, 0 (no limit) to 1000',
   SESSION_OVERFLOW: 'evict-oldest or refuse',
   PURGE_EVERY_SECONDS: 'seconds, 0 (never) to 86400',
@@ -171,6 +171,9 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const refreshTokenTtlSeconds = parse('REFRESH_TOKEN_TTL', (v) => parseDuration(v, 60, 400 * 86_400))
   if (accessTokenTtlSeconds! > refreshTokenTtlSeconds!) {
     blame('REFRESH_TOKEN_TTL', 'is shorter than ACCESS_TOKEN_TTL, so that a session would end before its tokens')
+  }
+  for (const name of ['LOGIN_LIMIT_PER_ACCOUNT', 'LOGIN_LIMIT_PER_ADDRESS'] as const) {
+    if (env[name] === 1) blame(name, 'is too low to repeat a change of password, which counts as two attempts')
   }
   const databaseUrl = parse('DATABASE_URL', (v) => parseUrl(v, ['postgres:', 'postgresql:']))
   const redisUrl = parse('REDIS_URL', (v) => parseRedisUrl(v))

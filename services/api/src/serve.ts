@@ -2,6 +2,7 @@ import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { pino } from 'pino'
 import { ConfigError, readConfig, type Config } from './config.js'
+import { IDLE_CONNECTIONS_MS } from './plugins/drain.js'
 
 /**
  * Runs one replica, from its environment to its end: an error that the operator can mend is one line, and SIGTERM lets it finish
@@ -40,9 +41,11 @@ export async function serve<App extends FastifyInstance>(
 
   hangup = () => void onHangup(app)
 
-  if (config.shutdownGraceMs <= config.shutdownDrainMs) {
+  const leastGraceMs = config.shutdownDrainMs + IDLE_CONNECTIONS_MS
+  if (config.shutdownGraceMs <= leastGraceMs) {
     app.log.warn(
-      'SHUTDOWN_GRACE_MS is not above SHUTDOWN_DRAIN_MS: whatever is under way at the end of it will be cut off'
+      `SHUTDOWN_GRACE_MS is not above ${leastGraceMs}, SHUTDOWN_DRAIN_MS and the time that connections are given to end: ` +
+        'what is under way after it will be cut off'
     )
   }
   const grace = closeWithGrace(

@@ -66,6 +66,7 @@ const wrong: [string, string, RegExp][] = [
   ['TRUST_PROXY', '0.0.0.0/0', /has "0\.0\.0\.0\/0"/],
   ['LOGIN_LIMIT_PER_ACCOUNT', ' ', /not valid/],
   ['LOGIN_LIMIT_PER_ADDRESS', 'Infinity', /not valid/],
+  ['LOGIN_LIMIT_PER_ACCOUNT', '1', /too low to repeat/],
   ['REVOCATION_LEASE_MS', 'Infinity', /not valid/],
   ['REVOCATION_LEASE_MS', '9'.repeat(400), /not valid/],
   ['MAX_SESSIONS_PER_USER', '\n', /not valid/],

@@ -128,8 +128,9 @@ t.test('nobody but the balancer is believed about an address, and of that only w
 })
 
 t.test('what is refused says for how long, and then it is over', async (t) => {
-  const app = await buildReplica(t, { ...limited, LOGIN_LIMIT_PER_ACCOUNT: '1' })
+  const app = await buildReplica(t, { ...limited, LOGIN_LIMIT_PER_ACCOUNT: '2' })
   const { username } = await signUp(app)
+  await logIn(app, username)
   const tokens = await logIn(app, username)
   const refused = await app.inject({
     method: 'POST',

@@ -111,7 +111,7 @@ t.test('draining: not ready, then no new connections, then no connections; every
 
 t.test('SHUTDOWN_GRACE_MS bounds the end, whatever still runs', async (t) => {
   const replica = await spawnReplica(t, { ...env, SHUTDOWN_DRAIN_MS: '30000', SHUTDOWN_GRACE_MS: '300' })
-  t.match(replica.output(), /SHUTDOWN_GRACE_MS is not above SHUTDOWN_DRAIN_MS/, 'and it was said that it will')
+  t.match(replica.output(), /SHUTDOWN_GRACE_MS is not above 33000/, 'and it was said that it will')
   const started = performance.now()
   t.match(await replica.kill('SIGTERM'), { code: 1 })
   t.ok(performance.now() - started < 3000)

@@ -14,7 +14,7 @@ declare module 'fastify' {
  * than the balancer keeps one (keepalive_timeout in nginx.conf.template): so it is the balancer that ends an idle one, never
  * this side, maybe just as a request comes in on it.
  */
-const IDLE_CONNECTIONS_MS = 3000
+export const IDLE_CONNECTIONS_MS = 3000
 
 /** A turn of the event loop shorter than this, in milliseconds, is one in which nothing else was done. */
 const QUIET_TURN_MS = 0.2
