@@ -10,9 +10,10 @@ import { isWhole } from '../src/denylist/protocol.js'
 import { createRestore } from '../src/denylist/restore.js'
 import { askStanding, makeWhole, WHOLE } from '../src/denylist/whole.js'
 import { endSession } from '../src/sessions.js'
+import { becomeStandby } from './faults/standby.js'
 import { buildReplica, claimsOf, logIn, logOut, present, signUp, startBackends, type TokenResponse } from './harness.js'
 
-const { env } = await startBackends(t)
+const { env, postgres } = await startBackends(t)
 const replicas = await Promise.all(
   ['a', 'b', 'c'].map((REPLICA_NAME) => buildReplica(t, { ...env, REPLICA_NAME, REVOCATION_MODE: 'direct' }))
 )
@@ -116,13 +117,13 @@ t.test('a wipe in the middle of a restore begins it anew', async (t) => {
   let pages = 0
   const pool = {
     query: async (...args: Parameters<typeof pg.pool.query>) => {
-      // The first page has been appended by now.
-      if (++pages === 2) await redis.flushall()
+      // Asked first whether this is a standby; and the first page has been appended by now.
+      if (++pages === 3) await redis.flushall()
       return pg.pool.query(...args)
     }
   } as unknown as typeof pg.pool
   await createRestore(pool, redis, pino({ level: 'silent' }))()
-  t.ok(pages > 4, `${pages} pages were read`)
+  t.ok(pages > 6, `${pages} queries, two of them no pages`)
   t.equal(await missing(live), 0)
 })
 
@@ -271,3 +272,27 @@ for (const [name, comeBack] of Object.entries(returns)) {
     }
   )
 }
+
+t.test('a standby, which may lack the latest, fills no Redis: nobody knows until it is promoted', async (t) => {
+  const { username } = await signUp(a)
+  const [live, revoked]: TokenResponse[] = [await logIn(a, username), await logIn(b, username)]
+  t.equal((await logOut(b, revoked!.access_token)).statusCode, 200)
+  const follower = await buildReplica(t, { ...env, REPLICA_NAME: 'follower' })
+  const promote = await becomeStandby(postgres)
+  await redis.flushall()
+  // Until then the follower has a lease.
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  for (const until = Date.now() + 1500; Date.now() < until; await new Promise((resolve) => setTimeout(resolve, 50))) {
+    for (const replica of [a, follower]) {
+      t.match(await present(replica, live!.access_token), { status: 503, code: 'REVOCATION_UNKNOWN' })
+    }
+  }
+  await promote()
+  for (const replica of [a, follower]) {
+    for (let i = 0; i < 100 && (await replica.inject('/health/ready')).statusCode !== 200; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    t.match(await present(replica, live!.access_token), { status: 200 })
+    t.match(await present(replica, revoked!.access_token), { status: 401, code: 'TOKEN_REVOKED' })
+  }
+})

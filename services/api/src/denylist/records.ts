@@ -108,6 +108,16 @@ async function* pagesOfRecord(pg: Pick<Pool, 'query'>, limit: number): AsyncGene
   }
 }
 
+/**
+ * A standby may lack the latest of what has been acknowledged, so what it has is not the record.
+ *
+ * @throws Error
+ */
+async function requirePrimary(pg: Pick<Pool, 'query'>): Promise<void> {
+  const { rows } = await pg.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby')
+  if (rows[0]?.standby) throw new Error('Postgres is a standby, which may lack the latest revocations')
+}
+
 const kindAt = (packed: Buffer, at: number): Revocation['kind'] => (packed[at + 24] === 1 ? 'sid' : 'jti')
 
 /** @param onRevocation the words are another's when it returns; the time is in milliseconds since 1970 */
@@ -125,6 +135,7 @@ function readPage(
 
 /** Adds everything on record that has not expired, in turns of the event loop that take a few milliseconds. */
 export async function readRecord(pg: Pick<Pool, 'query'>, entries: Entries): Promise<void> {
+  await requirePrimary(pg)
   const { rows } = await pg.query<Record<Revocation['kind'], number>>(
     `SELECT count(*) FILTER (WHERE kind = 'jti')::int AS jti, count(*) FILTER (WHERE kind = 'sid')::int AS sid
      FROM revocations WHERE expires_at > now()`
@@ -144,6 +155,7 @@ export async function readRecord(pg: Pick<Pool, 'query'>, entries: Entries): Pro
 
 /** The same as objects, in pages for Redis. */
 export async function* liveRevocations(pg: Pick<Pool, 'query'>): AsyncGenerator<Revocation[]> {
+  await requirePrimary(pg)
   for await (const packed of pagesOfRecord(pg, PAGE)) {
     const page: Revocation[] = []
     readPage(packed, (kind, words, expiresAt) =>

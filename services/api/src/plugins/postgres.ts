@@ -56,10 +56,10 @@ function watch(pool: pg.Pool, registry: Registry): void {
 }
 
 /**
- * Classes of SQLSTATE that say "not now": connection, resources, operator intervention, a lock or time-out, and a standby, which
- * takes no writes before it has been promoted.
+ * Classes of SQLSTATE that say "not now": connection, resources, operator intervention, a lock, a time-out, a deadlock; and a
+ * standby, which takes no writes before it has been promoted, and ends a query that is in the way of what it is sent.
  */
-const UNAVAILABLE = /^(08...|53...|57...|55P03|25P03|25006)$/
+const UNAVAILABLE = /^(08...|53...|57...|55P03|25P03|40P01|40001|25006)$/
 
 /** Whether an error means that the database cannot serve at the moment, which is no fault of the request. */
 export function isPostgresUnavailable(error: Error & { code?: string; syscall?: string }): boolean {

@@ -9,6 +9,7 @@ import { GENERATION } from '../../src/denylist/append.js'
 import { spawnReplica, startBackends } from '../harness.js'
 import { audit, startLoad, type Exchange, type Ledger, type Route } from './driver.js'
 import { startLine } from './line.js'
+import { becomeStandby } from './standby.js'
 
 /** What a busy machine may add to a bound, in milliseconds. */
 const SLACK_MS = 1000
@@ -280,21 +281,14 @@ const faults: Fault[] = [
     recoversWithinMs: 500
   },
   {
-    name: 'Postgres takes no writes, as a standby does',
-    async strike() {
-      const restart = (sql: string) => () =>
-        inPostgres((owner) =>
-          owner.query(`${sql}; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'api'`)
-        )
-      await restart('ALTER ROLE api SET default_transaction_read_only = on')()
-      return restart('ALTER ROLE api RESET default_transaction_read_only')
-    },
+    name: 'Postgres is a standby, until it is promoted',
+    strike: () => becomeStandby(postgres),
     forMs: 1500,
     answers: { ...withoutPostgres, 'GET /me': [] },
     rarely: { ...answerWasLost, 'GET /me': ['503 DATABASE_UNAVAILABLE'] },
     withinMs: { ...every(2000), 'GET /whoami': 200 },
     ready: up,
-    recoversWithinMs: 500
+    recoversWithinMs: 0
   },
   {
     name: 'a replica is killed, and another takes its place',
