@@ -62,7 +62,8 @@ export async function startCompose(replicas: number, signal: AbortSignal): Promi
     const [[redis], [postgres]] = await Promise.all([idsOf('redis'), idsOf('postgres')])
     if (redis === undefined || postgres === undefined) throw new LocalError('there is no Redis, or no Postgres')
     const config = await docker('exec', redis, 'cat', '/secrets/redis.conf')
-    const password = (/^requirepass +(\S+)/m.exec(config)?.[1] ?? '').replaceAll('"', '')
+    // By its name: what is on a command line anybody may read.
+    Object.assign(env, { REDISCLI_AUTH: (/^requirepass +(\S+)/m.exec(config)?.[1] ?? '').replaceAll('"', '') })
 
     return {
       description: 'containers: nginx 1.30, Redis 8 and Postgres 18 of docker-compose.yml',
@@ -86,7 +87,7 @@ export async function startCompose(replicas: number, signal: AbortSignal): Promi
       },
       pauseRedis: async () => void (await docker('pause', redis)),
       resumeRedis: async () => void (await docker('unpause', redis)),
-      redis: (...command) => docker('exec', '-e', `REDISCLI_AUTH=${password}`, redis, 'redis-cli', ...command),
+      redis: (...command) => docker('exec', '-e', 'REDISCLI_AUTH', redis, 'redis-cli', ...command),
       async sql(text) {
         const psql = ['psql', '-U', 'one_secret', '-d', 'one_secret', '-v', 'ON_ERROR_STOP=1', '-Xqc', text]
         await docker('exec', postgres, ...psql)

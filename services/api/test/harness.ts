@@ -119,7 +119,7 @@ export interface TokenResponse {
 export async function post(app: FastifyInstance, url: string, payload: object): Promise<LightMyRequestResponse> {
   for (let attempt = 0; ; attempt++) {
     const response = await app.inject({ method: 'POST', url, payload })
-    if (attempt === 10 || response.json<{ code?: string }>().code !== 'HASHING_BUSY') return response
+    if (attempt === 100 || response.json<{ code?: string }>().code !== 'HASHING_BUSY') return response
     await sleep(100)
   }
 }

@@ -95,6 +95,8 @@ export async function startCompose({ replicas: count, leaseMs, signal }: Compose
     }
     const [, password = ''] =
       /^requirepass +(\S+)/m.exec(await docker('exec', redis, 'cat', '/secrets/redis.conf')) ?? []
+    // By its name: what is on a command line anybody may read.
+    Object.assign(env, { REDISCLI_AUTH: password.replaceAll('"', '') })
     /** In Redis' volume, while it is down. */
     const inRedisData = (script: string): Promise<string> =>
       docker(
@@ -110,7 +112,7 @@ export async function startCompose({ replicas: count, leaseMs, signal }: Compose
       throw new LocalError(`${what} is not ready after 30 s`, { exitCode: 2 })
     }
     const redisCli = async (...command: string[]): Promise<string> =>
-      docker('exec', '-e', `REDISCLI_AUTH=${password.replaceAll('"', '')}`, redis, 'redis-cli', ...command)
+      docker('exec', '-e', 'REDISCLI_AUTH', redis, 'redis-cli', ...command)
     const sql = async (text: string): Promise<string[][]> => {
       const psql = [
         'psql',

@@ -41,6 +41,9 @@ export interface Verdict {
   probes: number
 }
 
+/** So many revocations in a row of the table cannot all have failed by chance. */
+const LEAST_REFUSED = 5
+
 /** So many in a hundred probes may fail outside of a fault, for the machine may be busy with something else. */
 const UNEXCUSED_PERCENT = 1
 /** So much later than it says a cluster may recover, for the same reason, in milliseconds. */
@@ -198,6 +201,10 @@ export function judge(history: History): Verdict {
     if (tookMs > (begin.recoversWithinMs + RECOVERY_SLACK_MS) * stretch) {
       const took = `it took ${Math.round(tookMs)} ms until every replica was ready, not ${begin.recoversWithinMs}`
       blame('availability', begin.at, took)
+    }
+    // Where nothing is acknowledged no promise can be broken.
+    if (row.acknowledged === 0 && row.refused >= LEAST_REFUSED) {
+      blame('availability', begin.at, `none of ${row.refused} revocations was acknowledged`)
     }
     const failures = [...unexcused.values()].flat()
     const all = probesOf(row)

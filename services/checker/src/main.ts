@@ -46,8 +46,10 @@ async function check(options: Options): Promise<number> {
     console.log(`\n${violations.length} ${violations.length === 1 ? 'violation' : 'violations'}`)
     return 1
   }
-  if (options.strict && skips.length > 0) {
-    console.log(`\nno violation, but ${skips.length} faults could not be injected (--strict)`)
+  if (skips.length > 0 && (options.strict || skips.length === options.faults.length)) {
+    console.log(
+      `\nno violation, but ${skips.length} of ${options.faults.length} faults could not be injected${options.strict ? ' (--strict)' : ''}`
+    )
     return 2
   }
   console.log('\nno violation')

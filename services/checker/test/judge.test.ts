@@ -138,6 +138,20 @@ const wrong: [string, Invariant, History][] = [
       probe(10, 20, { purpose: 'revoke', revocation: 3, status: 401, code: 'CREDENTIALS_INVALID' })
     ]
   ],
+  [
+    'no revocation is ever acknowledged',
+    'availability',
+    [1, 2, 3, 4, 5].flatMap((id): History => [
+      { type: 'revocation', id, kind: 'logout', tokens: [id] },
+      probe(10 * id, 10 * id + 5, {
+        purpose: 'revoke',
+        revocation: id,
+        token: id,
+        status: 503,
+        code: 'REVOCATION_PENDING'
+      })
+    ])
+  ],
   ['a replica is never ready again', 'availability', [{ type: 'mark', at: 999, event: 'not-recovered', why: 'api-2' }]],
   ['each probe is a command at Redis', 'R3', [commands(withRedis({ mget: 1000 }))]],
   ['each probe is one more of a command that there is anyhow', 'R3', [commands(withRedis({ eval: 1200 }))]],

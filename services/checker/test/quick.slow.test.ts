@@ -19,3 +19,12 @@ t.test('where it cannot be found out the exit code is 2', async (t) => {
   const { code, output } = await runChecker('--quick', '--faults', 'none', '--api', noServer)
   t.equal(code, 2, output)
 })
+
+t.test('where none of the faults can be injected neither', async (t) => {
+  const { PATH } = process.env
+  t.teardown(() => (process.env['PATH'] = PATH))
+  process.env['PATH'] = '/nonexistent'
+  const { code, output } = await runChecker('--quick', '--faults', 'redis-restart')
+  t.equal(code, 2, output)
+  t.match(output, '1 of 1 faults could not be injected')
+})
