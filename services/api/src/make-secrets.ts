@@ -30,10 +30,17 @@ keepOrMake('api/database-url', () => `postgres://one_secret:${postgresPassword}@
 const redisConf = keepOrMake('redis/redis.conf', () => `requirepass ${random()}`)
 keepOrMake('api/redis-url', () => `redis://:${redisConf.split(' ')[1]}@redis:6379`)
 
+/** A crash may have left one, which can be read only; and in a new container the next process may have the same number. */
+function draftOf(file: string): string {
+  const draft = `${file}.${process.pid}`
+  rmSync(draft, { force: true })
+  return draft
+}
+
 /** Written beside and linked into place: a crash half way leaves no half a secret, and of two at once one wins. */
 function keepOrMake(name: string, make: () => string): string {
   const file = join(directory!, name)
-  const draft = `${file}.${process.pid}`
+  const draft = draftOf(file)
   writeFileSync(draft, `${make()}\n`, { mode: 0o444, flush: true })
   try {
     linkSync(draft, file)
@@ -55,7 +62,8 @@ function replace(name: string, value: string): void {
     process.exit(1)
   }
   const file = join(directory!, name)
-  writeFileSync(`${file}.${process.pid}`, `${value}\n`, { mode: 0o444, flush: true })
-  renameSync(`${file}.${process.pid}`, file)
+  const draft = draftOf(file)
+  writeFileSync(draft, `${value}\n`, { mode: 0o444, flush: true })
+  renameSync(draft, file)
   console.log(`${name}: replaced by JWT_KEYS`)
 }

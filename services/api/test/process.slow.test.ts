@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { Agent, get, type IncomingMessage } from 'node:http'
 import { createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -200,4 +200,17 @@ t.test('secrets are made once, and the key ring is replaced by JWT_KEYS', async 
   t.equal(await read('api/jwt-keys'), `${next}\n`)
   t.match(await runProgram('make-secrets.js', { JWT_KEYS: 'weak:d2Vhaw' }, dir), { code: 1 })
   t.equal(await read('api/jwt-keys'), `${next}\n`)
+})
+
+t.test('what a crash has left of making secrets is in nobody’s way', async (t) => {
+  const dir = t.testdir({ api: {}, postgres: {}, redis: {} })
+  // In a new container the next process may have the same number; and what is left cannot be written to, here not by root either.
+  const preload = `${dir}/pid.mjs`
+  writeFileSync(preload, "Object.defineProperty(process, 'pid', { value: 7 })")
+  symlinkSync('/proc/version', `${dir}/api/jwt-keys.7`)
+  const env = { NODE_OPTIONS: `--import=${preload}` }
+  t.match(await runProgram('make-secrets.js', env, dir), { code: 0, output: /api\/jwt-keys: made/ })
+  symlinkSync('/proc/version', `${dir}/api/jwt-keys.7`)
+  const again = await runProgram('make-secrets.js', { ...env, JWT_KEYS: newKeyRing('next') }, dir)
+  t.match(again, { code: 0, output: /replaced/ })
 })
