@@ -124,6 +124,7 @@ export async function startNginx(options: BalancerOptions): Promise<Balancer> {
         NGINX_LISTEN: `${inBrackets(host)}:${port}${host === '::' ? ' ipv6only=off' : ''}`,
         NGINX_RESOLVER: '',
         NGINX_API_SERVERS: serversOf(replicas),
+        NGINX_WORKERS: 'auto',
         NGINX_TMP: directory,
         NGINX_CONSOLE: options.console ?? '',
         ...(pools && {

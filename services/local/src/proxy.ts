@@ -86,6 +86,9 @@ function isUnambiguous({ httpVersion, rawHeaders }: IncomingMessage): boolean {
 /** The method may be sent twice. POST and PATCH may not, and the rest is not worth the thought. */
 const isRepeatable = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
+/** How long after its beginning a request may still be sent to another replica, in milliseconds (proxy_next_upstream_timeout). */
+const GOES_ON_MS = 8_000
+
 const NEVER_SENT = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL'])
 
 /** Codes of an error and of what caused it. */
@@ -107,9 +110,9 @@ function isMetrics(path: string): boolean {
 
 /** Headers as a replica may trust them: what the client says about its address and its request's id is replaced. */
 function forwardedHeaders(request: FastifyRequest, headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  // The last two concern the connection to the client, and undici refuses to send them.
-  const { forwarded, 'x-forwarded-host': forwardedHost, expect, 'keep-alive': keepAlive, ...rest } = headers
-  void [forwarded, forwardedHost, expect, keepAlive]
+  // The last three concern the connection to the client, and undici refuses to send them.
+  const { forwarded, 'x-forwarded-host': forwardedHost, expect, 'keep-alive': keepAlive, upgrade, ...rest } = headers
+  void [forwarded, forwardedHost, expect, keepAlive, upgrade]
   return {
     ...rest,
     // reply-from has put the replica's address here.
@@ -145,9 +148,12 @@ function forward(
   const payload = request.body
   const tried = new Set<Upstream>()
   const keptAt = isSticky ? findSticky(rotation.replicas, readSticky(request)) : undefined
+  const began = performance.now()
   let unavailable = false
+  let late = false
   const attempt = (): void => {
     const replica = keptAt && !tried.has(keptAt) ? keptAt : rotation.take(tried)
+    if (!replica && late) return void answer(reply, 504)
     if (!replica && unavailable) return void answer(reply.header('retry-after', 1), 503)
     if (!replica) return void answer(reply, 502, nobody)
     tried.add(replica)
@@ -162,10 +168,10 @@ function forward(
       onError: (_reply, { error }) => {
         const codes = codesOf(error)
         const neverSent = codes.some((code) => NEVER_SENT.has(code))
-        const timedOut = codes.includes('UND_ERR_HEADERS_TIMEOUT')
-        if (neverSent || (!timedOut && isRepeatable(request.method))) attempt()
-        else if (timedOut) answer(reply, 504)
-        else answer(reply, 502)
+        late = codes.includes('UND_ERR_HEADERS_TIMEOUT')
+        const isInTime = performance.now() - began < GOES_ON_MS
+        if (neverSent || (isRepeatable(request.method) && isInTime)) attempt()
+        else answer(reply, late ? 504 : 502)
       },
       onResponse: (_request, _reply, response) => {
         const { stream } = response as unknown as { stream: Readable }
@@ -274,12 +280,13 @@ export async function startProxy(options: BalancerOptions): Promise<Balancer> {
       disableCache: true,
       destroyAgent: true,
       undici: {
-        connections: 64,
+        // No limit: those behind a replica that hangs would wait for the others to be given up.
+        connections: 0,
         // As in the nginx template. A replica asks for 72 s, which would count without the second line.
         keepAliveTimeout: 1_000,
         keepAliveMaxTimeout: 1_000,
-        headersTimeout: 15_000,
-        bodyTimeout: 15_000,
+        headersTimeout: 6_000,
+        bodyTimeout: 6_000,
         connectTimeout: 1_000
       },
       replyOptions: { getUpstream: () => route.rotation.replicas[0]?.url ?? '' },

@@ -35,7 +35,7 @@ interface Stub {
   alive: boolean
   server: Server
   /** What it does with a request instead of answering it: cut the connection, or say 503. */
-  mood: 'well' | 'cuts' | 'closing'
+  mood: 'well' | 'cuts' | 'hangs' | 'closing'
 }
 
 /** A replica that tells what it was sent. */
@@ -44,6 +44,7 @@ async function startStub(replica: string, seen: Seen[]): Promise<Stub> {
     void text(request).then((body) => {
       const { method = '', url = '', headers } = request
       seen.push({ replica, method, url, headers, body })
+      if (stub.mood === 'hangs') return
       if (stub.mood === 'cuts') {
         request.socket.destroy()
         return
@@ -228,6 +229,23 @@ for (const [kind, start] of [
       const answer = await ask(balancer, '/', { method: 'POST', headers: json, body: '{}' })
       t.equal(answer.status, 502)
       t.equal(seen.length, 1)
+    })
+
+    await t.test('behind a replica that hangs everybody is answered within 8 s, however many there are', async (t) => {
+      stubs[1]!.mood = 'hangs'
+      const timed = async (options: object): Promise<{ status: number; ms: number }> => {
+        const began = performance.now()
+        const { status } = await ask(balancer, '/', options)
+        return { status, ms: performance.now() - began }
+      }
+      const posts = Array.from({ length: 300 }, () => timed({ method: 'POST', headers: json, body: '{}' }))
+      const gets = Array.from({ length: 30 }, () => timed({}))
+      const answers = await Promise.all([...posts, ...gets])
+      t.strictSame(new Set((await Promise.all(posts)).map(({ status }) => status)), new Set([200, 504]))
+      t.strictSame(new Set((await Promise.all(gets)).map(({ status }) => status)), new Set([200]), 'a GET goes on')
+      const worst = Math.max(...answers.map(({ ms }) => ms))
+      t.ok(worst < 9000, `${Math.round(worst)} ms`)
+      for (const { server } of stubs) server.closeAllConnections()
     })
 
     await t.test('a GET goes on from a replica that is closing; the last 503 is passed on', async (t) => {

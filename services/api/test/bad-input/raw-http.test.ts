@@ -94,6 +94,9 @@ const odd: Record<string, [text: string, status: number | string]> = {
   'a path in absolute form': [`GET http://a/whoami HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`, 200],
   'two slashes': [`GET //whoami HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${own}\r\n`, '40[04]'],
   'an expectation that nobody knows': [get(`${own}Expect: a miracle\r\n`), 200],
+  'an Upgrade to nothing that is known': [get(`${own}Upgrade: h2c\r\n`), 200],
+  'a header of 9 kB': [get(`${own}X-A: ${'x'.repeat(9000)}\r\n`), 200],
+  'a query of 9 kB': [get(own).replace('/whoami', `/whoami?${'x'.repeat(9000)}`), 200],
   HEAD: [`HEAD /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`, 200]
 }
 
