@@ -14,12 +14,15 @@ state() { docker inspect --format '{{.State.Status}} {{.State.Health.Status}}' "
 old=$(docker compose ps --quiet api)
 [ -n "$old" ] || { echo 'no replica is running; docker compose up -d starts them (those of npm start: kill -USR2, with its pid)' >&2; exit 1; }
 # Where one has been killed, Compose would start that one again, and not make a new one.
-docker compose rm --force api >/dev/null
+dead=$(docker compose ps --all --quiet --status exited --status dead api)
+[ -z "$dead" ] || docker rm $dead >/dev/null
 count=$(grep -c . <<<"$old")
+# What a new build needs of the schema, which the old one must be able to live with.
+docker compose --progress quiet run --rm --no-deps migrate >/dev/null
 
 for container in $old; do
   before=$(all)
-  docker compose up --detach --no-deps --no-recreate --scale api=$((count + 1)) api
+  docker compose --progress quiet up --detach --no-deps --no-recreate --scale api=$((count + 1)) api
   new=$(all | grep -vxF "$before") || { echo 'Compose has made no new replica' >&2; exit 1; }
   # Not with --wait, which waits for the old ones too: one of them may be why all are replaced.
   while [ "$(state "$new")" = 'running starting' ]; do sleep 0.5; done
@@ -35,3 +38,4 @@ for container in $old; do
   docker rm "$container" >/dev/null
   echo "replaced ${container:0:12}"
 done
+echo "all $count replicas have been replaced"

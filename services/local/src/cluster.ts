@@ -91,7 +91,7 @@ function replicaEnvironment(env: NodeJS.ProcessEnv, postgres: Postgres, redis: R
     DATABASE_URL: postgres.url,
     REDIS_URL: redis.url,
     // Those of another Redis would send the replicas there.
-    ...(redis.kind !== 'url' && { REDIS_SENTINELS: '' }),
+    REDIS_SENTINELS: '',
     TRUST_PROXY: '127.0.0.1'
   }
 }
@@ -148,15 +148,23 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const port = options.port || (await freePort(options.host))
     await requireFreePort(port, options.host)
 
+    const redisUrl = readSetting(env, 'REDIS_URL')
+    if (env['REDIS_SENTINELS'] && redisUrl !== undefined && options.redis !== 'binary' && options.redis !== 'embedded')
+      throw new LocalError(
+        'REDIS_SENTINELS is for replicas that are started by themselves: npm start needs the REDIS_URL of the primary'
+      )
+
     const common = { exitHook, signal }
     const starts = await Promise.allSettled([
       startPostgres({
         ...common,
         kind: options.postgres,
         url: readSetting(env, 'DATABASE_URL'),
+        // Eight for each server, those that are added too.
+        maxConnections: 8 * (options.replicas + 1) * (options.compare ? 1 + COMPARED.length : 1) + 50,
         ...serverLines('postgres')
       }),
-      startRedis({ ...common, kind: options.redis, url: readSetting(env, 'REDIS_URL'), ...serverLines('redis') })
+      startRedis({ ...common, kind: options.redis, url: redisUrl, ...serverLines('redis') })
     ] as const)
     const started = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []))
     stops.push(async () => void (await Promise.all(started.map((server) => server.stop()))))
@@ -179,7 +187,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       postgres,
       redis
     )
-    await runChild(process.execPath, [apiMigrate], { ...common, name: 'migrate', env: replicaEnv })
+    const migrate = (): Promise<unknown> =>
+      runChild(process.execPath, [apiMigrate], { ...common, name: 'migrate', env: replicaEnv })
+    await migrate()
     step('schema', 'up to date')
 
     const startServers = (kind: Kind, count: number, first = 1): Promise<Replica[]> =>
@@ -236,10 +246,14 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     const { SHUTDOWN_GRACE_MS = '10000' } = replicaEnv
     let rolling: Promise<void> | undefined
     const roll = (): Promise<void> =>
-      (rolling ??= replaceReplicas(replicas, {
-        boundMs: Number(SHUTDOWN_GRACE_MS) + KILL_AFTER_GRACE_MS,
-        ...(options.onReplicaLine && { onLine: options.onReplicaLine })
-      }).finally(() => (rolling = undefined)))
+      (rolling ??= (async () => {
+        // What a new build needs of the schema, which the old one must be able to live with.
+        await migrate()
+        await replaceReplicas(replicas, {
+          boundMs: Number(SHUTDOWN_GRACE_MS) + KILL_AFTER_GRACE_MS,
+          ...(options.onReplicaLine && { onLine: options.onReplicaLine })
+        })
+      })().finally(() => (rolling = undefined)))
     const add = async (kind: Kind): Promise<Replica> => {
       const servers = kind === 'api' ? replicas : pools?.[kind]
       if (!servers) throw new LocalError(`there is no ${kind} without --compare`)

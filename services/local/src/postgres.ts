@@ -17,6 +17,8 @@ export interface PostgresOptions {
   kind?: PostgresKind | undefined
   /** A server that runs already: used as it is, and left running. */
   url?: string | undefined
+  /** How many there may be at the same time, of a server of its own; by default, and at the least, 200. */
+  maxConnections?: number
   /** Gives up, and leaves nothing behind. */
   signal?: AbortSignal | undefined
   exitHook?: ExitHook
@@ -90,6 +92,7 @@ async function usePostgres(url: string): Promise<Postgres> {
 
 interface ServerOptions {
   binaries: PostgresBinaries
+  maxConnections: number
   data: string
   account: Account | undefined
   exitHook: ExitHook
@@ -138,7 +141,7 @@ async function startServer(options: ServerOptions, port: number): Promise<Child>
     listen_addresses: '127.0.0.1',
     port,
     unix_socket_directories: '',
-    max_connections: 200,
+    max_connections: options.maxConnections,
     shared_buffers: '32MB',
     fsync: 'on',
     // Shared memory in the data directory: nothing is left in /dev/shm by a server that was killed.
@@ -177,7 +180,8 @@ async function runPostgres(kind: 'binary' | 'embedded', reason: string, options:
     mkdirSync(directory, { mode: 0o700 })
     const { signal, onLine, onEnd } = options
     const data = join(directory, 'data')
-    const server: ServerOptions = { binaries, data, account, exitHook, signal, onLine, onEnd }
+    const maxConnections = Math.max(200, options.maxConnections ?? 0)
+    const server: ServerOptions = { binaries, maxConnections, data, account, exitHook, signal, onLine, onEnd }
     const password = randomBytes(18).toString('base64url')
     await initialise(server, directory, password)
 

@@ -56,8 +56,11 @@ const STABLE_AFTER_MS = 10_000
 const FIRST_BACK_OFF_MS = 500
 const MAX_BACK_OFF_MS = 5_000
 
-async function expectStatus(url: string, isGood: (status: number) => boolean): Promise<void> {
-  const { status, body } = await askHttp(url)
+async function expectStatus(url: string, name: string, isGood: (status: number) => boolean): Promise<void> {
+  const { status, servedBy, body } = await askHttp(url)
+  // Another replica, of another cluster, may have come to the port first.
+  if (servedBy !== undefined && servedBy !== name)
+    throw new Error(`${new URL(url).host} is answered by ${String(servedBy)}, which is not ${name}`)
   if (!isGood(status)) throw new Error(`GET ${new URL(url).pathname} says ${status} ${body}`.trim())
 }
 
@@ -88,7 +91,7 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
   let held: string[] | undefined = []
   let alive = false
   let child = await start()
-  const ready = (): Promise<void> => expectStatus(`${url}/health/ready`, (status) => status === 200)
+  const ready = (): Promise<void> => expectStatus(`${url}/health/ready`, name, (status) => status === 200)
   try {
     await waitUntilReady(name, ready, { timeoutMs, child, signal, everyMs: 25 })
   } catch (error) {
@@ -123,7 +126,7 @@ export async function spawnReplica(options: ReplicaOptions): Promise<Replica> {
       try {
         child = await start()
         // It takes part again as soon as it answers, even if it says that Redis is down: so would it without us.
-        const answers = (): Promise<void> => expectStatus(`${url}/health/live`, () => true)
+        const answers = (): Promise<void> => expectStatus(`${url}/health/live`, name, () => true)
         await waitUntilReady(name, answers, {
           timeoutMs,
           child,

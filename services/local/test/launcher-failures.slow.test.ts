@@ -70,6 +70,12 @@ t.test('what cannot be is one clear line, exit code 1, and nothing left', async 
       { REDIS_URL: `redis://:p@127.0.0.1:${(silent.address() as AddressInfo).port}` },
       /^one-secret: REDIS_URL: no Redis at 127\.0\.0\.1:\d+: it has said nothing for 3 s/m
     ],
+    [
+      'Sentinels',
+      [],
+      { REDIS_URL: 'redis://:p@mymaster', REDIS_SENTINELS: '127.0.0.1:1' },
+      /^one-secret: REDIS_SENTINELS is for replicas that are started by themselves/m
+    ],
     ['no URL', ['--postgres', 'url'], {}, /^one-secret: Postgres by URL needs DATABASE_URL/m],
     ['no nginx', ['--balancer', 'nginx'], { PATH: '/nonexistent' }, /^one-secret: no nginx on the PATH/m],
     ['no TMPDIR', [], { TMPDIR: '/nonexistent' }, /^one-secret: no temporary directory can be made in \/nonexistent/m],

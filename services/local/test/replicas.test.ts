@@ -1,4 +1,7 @@
+import { once } from 'node:events'
 import { rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -22,7 +25,7 @@ const STUB = `
     if (request.url === '/die') { if (STUB_FLAG) writeFileSync(STUB_FLAG, ''); process.exit(7) }
     response.statusCode = STUB === 'never ready' && request.url === '/health/ready' ? 503 : 200
     response.end(JSON.stringify({ name: REPLICA_NAME, SECRET, connected: process.connected }))
-  }).listen(Number(PORT), HOST)
+  }).listen(STUB === 'elsewhere' ? 0 : Number(PORT), HOST)
 `
 
 t.test('is given its name, its port and the environment', async (t) => {
@@ -57,6 +60,20 @@ t.test('one that was killed is started again with its name and its port, and is 
   t.equal(replica.url, url)
   t.match(JSON.parse((await askHttp(url)).body), { name: 'api-1' })
   t.match(lines.join('\n'), /was ended by SIGKILL; starting it again\n[\s\S]*is back, pid \d+/)
+})
+
+t.test('whoever else answers on its port is not taken for it', async (t) => {
+  const script = join(t.testdir({ 'stub.mjs': STUB }), 'stub.mjs')
+  const other = createServer((_request, response) => response.setHeader('x-served-by', 'api-2').end()).listen(
+    0,
+    '127.0.0.1'
+  )
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  const { port } = other.address() as AddressInfo
+  await t.rejects(spawnReplica({ name: 'api-1', env: { STUB: 'elsewhere' }, script, port, startTimeoutMs: 1500 }), {
+    message: /is answered by api-2, which is not api-1/
+  })
 })
 
 t.test('one that is replaced is out before it is told to end, and its successor is ready where it was', async (t) => {
