@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // npm run keys: edits the key ring. Where the file of the ring is named (--file, JWT_KEYS_FILE), here; without, the ring that
 // docker compose keeps in a volume, in a container of the cluster. What it does: services/api/src/keys.ts
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import process from 'node:process'
 import { fileURLToPath, URL } from 'node:url'
@@ -13,6 +13,10 @@ const inRoot = fileURLToPath(new URL('..', import.meta.url))
 const isAbout = (...options) => words.some((word) => options.includes(word.split('=')[0]))
 const here = isAbout('--file') || process.env.JWT_KEYS_FILE || (isAbout('--help', '-h') && existsSync(program))
 if (here && !existsSync(program)) end(`${program} is missing; build it first (npm run build)`)
+
+// Compose would make the volumes of a cluster that nobody has started.
+if (!here && spawnSync('docker', ['compose', 'ps', '--all', '--quiet'], { cwd: inRoot }).stdout?.length === 0)
+  end('docker compose has no cluster here: start it (docker compose up -d), or name the ring with --file')
 
 const [command, args] = here
   ? [process.execPath, [program]]

@@ -56,7 +56,7 @@ curl -s -X PUT $url/me/password -H "authorization: Bearer $laptop" \
   --json "{\"old_password\":\"$old\",\"new_password\":\"$new\"}"; echo
 curl -s $url/whoami -H "authorization: Bearer $phone"; echo
 
-# Log out everywhere. What had ended a moment ago is named again, so that repeating this is safe.
+# Log out everywhere. The answer names what has just ended too, so a call that got no answer can be repeated.
 curl -s -X DELETE $url/me/sessions -H "authorization: Bearer $laptop"; echo
 curl -s $url/whoami -H "authorization: Bearer $laptop"; echo
 

@@ -25,8 +25,8 @@ const HELP = `Replaces the secret without logging anybody out: add a key, sign w
   --replicas <url,url,…>   every replica; a name with several addresses is all of them. Default: the lines of the
                    file "replicas" beside the ring
   --wait <seconds> for the replicas to take the change (15)
-  --force          also what is not safe: add, though no replica answers; sign, though a replica may not have the key and refuses its tokens; drop, and
-                   log out whoever has not refreshed since another key signs
+  --force          also what is not safe: add, though no replica answers; sign, though a replica may not have the key
+                   and refuses its tokens; drop, and log out whoever has not refreshed since another key signs
   -h, --help
 
 Ends with 0 if it is done on every replica, 1 if it was refused or is not done on every replica yet, 2 if it was not

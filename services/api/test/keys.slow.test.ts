@@ -321,7 +321,7 @@ t.test('whatever fails, the old ring stays', buffered, async (t) => {
   rmSync(`${ring.file}.draft`, { recursive: true })
 
   writeFileSync(ring.file, `${newKeyRing('k1')},`)
-  await refused(t, ring, ['add'], /the key ring cannot be read: it has a key \(number 2\)/)
+  await refused(t, ring, ['add'], /the key ring \S+ cannot be read: it has a key \(number 2\)/)
   rmSync(ring.file)
   t.match(await runProgram('keys.js', {}, '--file', ring.file, 'add'), { code: 1, output: /cannot be read: ENOENT/ })
   t.notOk(existsSync(ring.file))

@@ -36,7 +36,7 @@ export async function editRingFile(
   edit: (now: RingFile) => KeyRing | Promise<KeyRing>
 ): Promise<RingFile> {
   // A symbolic link stays one.
-  const file = await realpath(name).catch((error: unknown) => fail('the key ring cannot be read', error))
+  const file = await realpath(name).catch((error: unknown) => fail(`the key ring ${name} cannot be read`, error))
   const lock = await takeLock(`${file}.lock`)
   try {
     const before = await readWhole(file)
@@ -83,7 +83,7 @@ async function readWhole(file: string) {
     const text = await readFile(file, 'utf8')
     return { text, mode, uid, gid, changedAt: mtime, ring: parse(text) }
   } catch (error) {
-    return fail('the key ring cannot be read', error)
+    return fail(`the key ring ${file} cannot be read`, error)
   }
 }
 
