@@ -149,7 +149,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     await requireFreePort(port, options.host)
 
     const redisUrl = readSetting(env, 'REDIS_URL')
-    if (env['REDIS_SENTINELS'] && redisUrl !== undefined && options.redis !== 'binary' && options.redis !== 'embedded')
+    if (env['REDIS_SENTINELS'] && redisUrl !== undefined && (options.redis ?? 'url') === 'url')
       throw new LocalError(
         'REDIS_SENTINELS is for replicas that are started by themselves: npm start needs the REDIS_URL of the primary'
       )

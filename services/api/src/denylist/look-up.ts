@@ -10,8 +10,8 @@ const LOOK_UP_MS = 200
 
 /**
  * As a write, which a primary refuses that has lost its replicas (min-replicas-to-write): cut off from them and from the
- * Sentinels, it would go on to answer, long after another has taken its place. A write that takes no memory, for it has to
- * be told apart from a primary that is full. KEYS: one to be written, then as below.
+ * Sentinels, it would go on to answer, long after another has taken its place. DEL, for a primary that is
+ * full refuses whatever takes memory, and can still be asked. KEYS: one that need not be there, then as below.
  */
 const LOOK_UP_AT_PRIMARY = `
   redis.call('DEL', KEYS[1])
