@@ -87,11 +87,14 @@ t.test('a revocation is recorded for longer than any token it concerns', async (
      WHERE id = ANY($1) ORDER BY kind`,
     [[claims.jti, claims.sid]]
   )
-  t.strictSame(
-    rows.map(({ kind }) => kind),
-    ['jti', 'sid']
-  )
-  for (const { seconds } of rows) t.ok(seconds >= 900 + 110 && seconds <= 900 + 120, `${seconds} s`)
+  // The end of a token is by one other clock, that of a session by two. Each may be 120 s off.
+  for (const [kind, longest] of [
+    ['jti', 900 + 120],
+    ['sid', 900 + 2 * 120]
+  ] as const) {
+    const seconds = rows.find((row) => row.kind === kind)?.seconds ?? NaN
+    t.ok(seconds >= longest - 10 && seconds <= longest, `${kind}: ${seconds} s`)
+  }
 })
 
 t.test('a stolen token that is presented again and again is published once', async (t) => {
