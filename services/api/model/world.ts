@@ -220,11 +220,18 @@ const ago = (world: World, { ticks, drift }: Age): protocol.Moment => {
 const isHeld = (world: World, lease: Age | null): boolean =>
   world.decisions.holds(lease === null ? undefined : { sent: ago(world, lease), ms: leaseMs(world) }, NOW)
 
-const spelled = ({ server, generation, cursor }: View): protocol.View => ({
-  server: String(server),
-  generation: String(generation),
-  cursor: idOf(cursor)
-})
+const spellings = new Map<number, protocol.View>()
+
+/** There are few, and each is asked for a million times. */
+function spelled({ server, generation, cursor }: View): protocol.View {
+  const number = (server * 100 + generation) * 100 + cursor
+  let view = spellings.get(number)
+  if (view === undefined) {
+    view = { server: String(server), generation: String(generation), cursor: idOf(cursor) }
+    spellings.set(number, view)
+  }
+  return view
+}
 
 const orNull = (generation: number): string | null => (generation === 0 ? null : String(generation))
 
@@ -276,10 +283,10 @@ const seenCap = ({ maxLeaseTicks }: World): number => maxLeaseTicks + 1
 export function steps(world: World, state: State, step: Step<State>): void {
   const { redis, replicas } = state
   const go = (says: string, changes: Partial<State>): void =>
-    step(...acknowledge(world, says, { ...state, ...changes }))
+    step(...acknowledge(world, says, { ...state, ...changes }, state))
   const mayFail = (fault: Fault): boolean => state.faults > 0 && world.faults.includes(fault)
   const fail = (says: string, changes: Partial<State>): void =>
-    step(...acknowledge(world, says, { ...state, ...changes, faults: state.faults - 1 }), true)
+    step(...acknowledge(world, says, { ...state, ...changes, faults: state.faults - 1 }, state), true)
   const changed = (i: number, changes: Partial<Replica>): { replicas: Replica[] } => ({
     replicas: replicas.with(i, { ...replicas[i]!, ...changes })
   })
@@ -322,13 +329,13 @@ export function steps(world: World, state: State, step: Step<State>): void {
       if (follower.at === 'idle') fail(`${says}, with a round on the way`, changed(i, { ...again, late: view }))
     }
 
-    const meetsAnew = {
+    const meetsAnew = (): Partial<State> => ({
       ...changed(i, { mainServer: redis.server, seen: redis.generation > 0 ? justSeen(redis) : null, restore: 0 }),
       logouts: state.logouts.map((one): Logout => (one.at === 'appended' && one.by === i ? { at: 'begun' } : one))
-    }
-    if (replica.mainServer !== redis.server) go(`${name(i)} connects to Redis again, to ask and to append`, meetsAnew)
+    })
+    if (replica.mainServer !== redis.server) go(`${name(i)} connects to Redis again, to ask and to append`, meetsAnew())
     else if (mayFail('cut'))
-      fail(`the connection on which ${name(i)} asks and appends is cut, and made again`, meetsAnew)
+      fail(`the connection on which ${name(i)} asks and appends is cut, and made again`, meetsAnew())
 
     if (mayFail('clock set')) {
       for (const [by, says] of [
@@ -342,6 +349,7 @@ export function steps(world: World, state: State, step: Step<State>): void {
     if (mayFail('asleep')) fail(`a tick passes while the machine of ${name(i)} sleeps`, pass(world, state, i))
   }
 
+  if (state.faults === 0) return
   const lose = (says: string, lost: Redis): void => fail(says, { redis: lost, replicas: cutOff(state, lost) })
   const nobody = redis.registry.map(() => null)
   const nothing = { ...redis, generation: 0, log: [], keys: 0, marks: 0, whole: 0, registry: nobody, strikes: 0 }
@@ -529,10 +537,10 @@ const knowsOfNone = ({ confirmed }: Replica): boolean => confirmed.every((one) =
  * The end of the barriers that are over: acknowledged as soon as may be, for later proves less. Then forgets what can
  * make no difference any more, so that states that are alike are counted once.
  */
-function acknowledge(world: World, says: string, state: State): [says: string, state: State] {
+function acknowledge(world: World, says: string, state: State, before: State): [says: string, state: State] {
   let { redis, logouts, replicas } = state
   for (const [r, logout] of logouts.entries()) {
-    if (logout.at !== 'waiting') continue
+    if (logout.at !== 'waiting' || (logout === before.logouts[r] && isNotTold(state, before, logout.by))) continue
     const { by, target, generation, believed, ticks } = logout
     const barrier: protocol.Barrier = {
       appendedAt: -ticks * tickMs(world),
@@ -571,6 +579,17 @@ function acknowledge(world: World, says: string, state: State): [says: string, s
     says,
     logouts === state.logouts && replicas === state.replicas ? state : { ...state, redis, logouts, replicas }
   ]
+}
+
+/** Whether a step has told a replica nothing of what the others have applied: then a barrier of its waits on, as before. */
+function isNotTold(state: State, before: State, replica: number): boolean {
+  const [now, then] = [state.replicas[replica]!, before.replicas[replica]!]
+  return (
+    now.confirmed === then.confirmed &&
+    now.mainServer === then.mainServer &&
+    state.redis.registry === before.redis.registry &&
+    state.redis.server === before.redis.server
+  )
 }
 
 /** What follower.ts does: load, then rounds of registration, read and check. */
