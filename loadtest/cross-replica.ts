@@ -5,7 +5,7 @@ import { Counter, Rate } from 'k6/metrics'
 import type { Options } from 'k6/options'
 import {
   field,
-  logIn,
+  loggedIn,
   logout,
   must,
   refresh,
@@ -45,8 +45,7 @@ interface Shared {
 
 /** One sign-up and one login: every request of the run is made with what they gave. */
 export function setup(): Shared {
-  const login = logIn(signedUpUser())
-  const tokens = must(tokensOf(login), 'logging in', login)
+  const tokens = loggedIn(signedUpUser())
   const first = whoami(tokens.accessToken)
   const sub = must(first.status === 200 ? field(first, 'sub') : undefined, 'using the token', first)
   return { sub, tokens, replicas: discoverReplicas(tokens.accessToken) }

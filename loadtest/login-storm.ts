@@ -2,7 +2,7 @@
 import { check } from 'k6'
 import { Counter, Rate } from 'k6/metrics'
 import type { Options } from 'k6/options'
-import { field, logInOrBeRefused, logIn, must, signedUpUser, tokensOf, whoami, type User } from './lib/api.ts'
+import { field, loggedIn, logInOrBeRefused, signedUpUser, whoami, type User } from './lib/api.ts'
 import { count, duration } from './lib/environment.ts'
 
 const loginsAnswered = new Counter('logins_answered')
@@ -46,8 +46,7 @@ interface Shared {
 
 export function setup(): Shared {
   const user = signedUpUser()
-  const login = logIn(user)
-  return { user, accessToken: must(tokensOf(login), 'logging in', login).accessToken }
+  return { user, accessToken: loggedIn(user).accessToken }
 }
 
 export function storm({ user }: Shared): void {

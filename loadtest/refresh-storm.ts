@@ -2,7 +2,7 @@
 import { check } from 'k6'
 import { Counter, Rate } from 'k6/metrics'
 import type { Options } from 'k6/options'
-import { logIn, must, refresh, refreshAtOnce, signedUpUser, tokensOf, whoami, type Tokens } from './lib/api.ts'
+import { loggedIn, refresh, refreshAtOnce, signedUpUser, tokensOf, whoami, type Tokens } from './lib/api.ts'
 import { count, duration, vus } from './lib/environment.ts'
 
 const oneSuccessor = new Rate('one_successor')
@@ -29,10 +29,7 @@ export const options: Options = {
 /** A browser for each VU, which stays logged in for as long as the run takes. */
 export function setup(): Tokens[] {
   const user = signedUpUser()
-  return Array.from({ length: VUS }, () => {
-    const login = logIn(user)
-    return must(tokensOf(login), 'logging in', login)
-  })
+  return Array.from({ length: VUS }, () => loggedIn(user))
 }
 
 /** A VU's own. */

@@ -5,9 +5,9 @@ import { Counter, Rate } from 'k6/metrics'
 import type { Options } from 'k6/options'
 import {
   field,
+  loggedIn,
   logIn,
   logout,
-  must,
   servedBy,
   signedUpUser,
   tokensOf,
@@ -58,8 +58,7 @@ interface Shared {
 
 export function setup(): Shared {
   const users = Array.from({ length: USERS }, signedUpUser)
-  const login = logIn(users[0]!)
-  const { accessToken } = must(tokensOf(login), 'logging in', login)
+  const { accessToken } = loggedIn(users[0]!)
   const replicas = discoverReplicas(accessToken)
   logout(accessToken)
   return { users, replicas }

@@ -1,3 +1,4 @@
+import { sleep } from 'k6'
 import exec from 'k6/execution'
 import http, { type Params, type RefinedResponse } from 'k6/http'
 import { baseUrl } from './environment.ts'
@@ -26,8 +27,6 @@ export const newUser = (): User => ({
 
 const post = (path: string, body: object): Response =>
   http.post(`${baseUrl}${path}`, JSON.stringify(body), { headers: json, responseType: 'text' })
-
-export const signUp = (user: User): Response => post('/users', user)
 
 export const logIn = (user: User): Response => post('/auth/login', user)
 
@@ -116,10 +115,28 @@ export function must<T>(result: T | undefined, what: string, { status, error, bo
   return result ?? giveUp(`${what} failed at ${baseUrl}: ${status || error} ${body ?? ''}`.trim() + hint)
 }
 
-/** A user who has just signed up. */
+/**
+ * Asks again, as whoever is told to come again does: passwords are hashed in the time that is left, which is little while
+ * servers start, or after a storm.
+ */
+export function untilHashed(ask: () => Response): Response {
+  for (let attempt = 1; ; attempt++) {
+    const response = ask()
+    if (field(response, 'code') !== 'HASHING_BUSY' || attempt === 10) return response
+    sleep(1)
+  }
+}
+
+/** For setup: a user who has just signed up. */
 export function signedUpUser(): User {
   const user = newUser()
-  const response = signUp(user)
+  const response = untilHashed(() => signUpOrBeRefused(user))
   must(response.status === 201 || undefined, 'signing up', response)
   return user
+}
+
+/** For setup: the tokens of somebody who has just logged in. */
+export function loggedIn(user: User): Tokens {
+  const response = untilHashed(() => logInOrBeRefused(user))
+  return must(tokensOf(response), 'logging in', response)
 }

@@ -1,14 +1,13 @@
 import { check, sleep } from 'k6'
 import { Counter, Rate } from 'k6/metrics'
 import {
-  field,
-  logIn,
-  must,
+  loggedIn,
   newUser,
   refresh,
   signedUpUser,
   signUpOrBeRefused,
   tokensOf,
+  untilHashed,
   whoami,
   type Response,
   type Tokens
@@ -22,9 +21,6 @@ const writes = new Counter('writes')
 /** Requests a second: of somebody who is logged in, and of those that change something. */
 const READS = count('READS', 60)
 const WRITES = count('WRITES', 5)
-
-/** How often somebody tries who is told that there is no time to hash a password. */
-const COMES_AGAIN = 10
 
 const steady = (rate: number, name: string, length: string) => ({
   executor: 'constant-arrival-rate' as const,
@@ -53,10 +49,7 @@ export const nobodyNotices = {
   writes: ['count>0']
 }
 
-export function logInOnce(): Tokens {
-  const login = logIn(signedUpUser())
-  return must(tokensOf(login), 'logging in', login)
-}
+export const logInOnce = (): Tokens => loggedIn(signedUpUser())
 
 export function read({ accessToken }: Tokens): Response {
   const response = whoami(accessToken)
@@ -68,12 +61,7 @@ export function read({ accessToken }: Tokens): Response {
 /** Signs somebody up whom nobody has signed up before: were it done twice, the answer would be 409. */
 export function write(): void {
   const user = newUser()
-  let response = signUpOrBeRefused(user)
-  // Passwords are hashed in the time that is left, which is little while servers start: whoever is told to come again does.
-  for (let attempt = 1; attempt < COMES_AGAIN && field(response, 'code') === 'HASHING_BUSY'; attempt++) {
-    sleep(1)
-    response = signUpOrBeRefused(user)
-  }
+  const response = untilHashed(() => signUpOrBeRefused(user))
   served.add(response.status === 201)
   writes.add(1)
   check(response, { 'it is done once': ({ status }) => status !== 409 })

@@ -76,6 +76,19 @@ t.test('cross-replica says how many replicas it has seen where REPLICAS is anoth
   }
 })
 
+t.test('cross-replica comes again where there is no time to hash a password, as after a storm', besides, async (t) => {
+  let asked = 0
+  const meddler = await startMeddler(
+    t,
+    url,
+    (answer) => (++asked <= 2 ? { ...answer, status: 503, body: '{"code":"HASHING_BUSY"}' } : answer),
+    { path: '/auth/login', honest: 0 }
+  )
+  const { code, stdout, stderr } = await loadtest('cross-replica', meddler)
+  t.equal(code, PASSED, 'k6 ends with 0', { summary: stdout + stderr })
+  t.equal(asked, 3)
+})
+
 t.test('cross-replica fails where one replica refuses the token', besides, async (t) => {
   const isStranger = oneReplica()
   const meddler = await startMeddler(t, url, (answer) =>
