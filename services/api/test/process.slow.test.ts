@@ -117,7 +117,11 @@ t.test('SHUTDOWN_GRACE_MS bounds the end, whatever still runs', async (t) => {
   t.ok(performance.now() - started < 3000)
 })
 
-t.test('bad settings: one message that names them all, exit code 1', async (t) => {
+// What follows shares nothing but these servers, and mostly waits.
+t.jobs = 2
+const buffered = { buffered: true }
+
+t.test('bad settings: one message that names them all, exit code 1', buffered, async (t) => {
   const { code, output } = await runProgram('bundle/server.js', {
     ACCESS_TOKEN_TTL: '900',
     PORT: 'http',
@@ -129,7 +133,7 @@ t.test('bad settings: one message that names them all, exit code 1', async (t) =
   t.notMatch(output, /at .*\.js/, 'no stack trace')
 })
 
-t.test('a port that is taken, in words', async (t) => {
+t.test('a port that is taken, in words', buffered, async (t) => {
   const squatter = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => squatter.once('listening', resolve))
   t.teardown(() => squatter.close())
@@ -139,7 +143,7 @@ t.test('a port that is taken, in words', async (t) => {
   t.match(output, /cannot listen: .*EADDRINUSE/)
 })
 
-t.test('a Redis that is not there, in words', async (t) => {
+t.test('a Redis that is not there, in words', buffered, async (t) => {
   const started = performance.now()
   const { code, output } = await runProgram('bundle/server.js', { ...env, REDIS_URL: 'redis://127.0.0.1:1' })
   t.equal(code, 1)
@@ -148,13 +152,13 @@ t.test('a Redis that is not there, in words', async (t) => {
   t.ok(ms > 7000 && ms < 16_000, `${Math.round(ms)} ms`)
 })
 
-t.test('a database of Redis that is not there, in words', async (t) => {
+t.test('a database of Redis that is not there, in words', buffered, async (t) => {
   const { code, output } = await runProgram('bundle/server.js', { ...env, REDIS_URL: `${env['REDIS_URL']}/999` })
   t.equal(code, 1)
   t.match(output, /cannot start: .*DB index is out of range/)
 })
 
-t.test('eight migrations at once on an empty database: one works, the others wait', async (t) => {
+t.test('eight migrations at once on an empty database: one works, the others wait', buffered, async (t) => {
   const { default: pg } = await import('pg')
   const client = new pg.Client(postgres.url)
   await client.connect()
@@ -168,7 +172,7 @@ t.test('eight migrations at once on an empty database: one works, the others wai
   t.equal(runs.filter(({ output }) => output.startsWith('the schema is up to date')).length, 7)
 })
 
-t.test('a migration without a database, in words', async (t) => {
+t.test('a migration without a database, in words', buffered, async (t) => {
   t.match(await runProgram('migrate.js', { DATABASE_URL: 'postgres://127.0.0.1:1/x' }), {
     code: 1,
     output: /^cannot migrate: .*ECONNREFUSED/
@@ -176,7 +180,7 @@ t.test('a migration without a database, in words', async (t) => {
   t.match(await runProgram('migrate.js', {}), { code: 1, output: /^DATABASE_URL is missing/ })
 })
 
-t.test('secrets are made once, and the key ring is replaced by JWT_KEYS', async (t) => {
+t.test('secrets are made once, and the key ring is replaced by JWT_KEYS', buffered, async (t) => {
   const dir = t.testdir({ api: {}, postgres: {}, redis: {} })
   const { readFile, stat } = await import('node:fs/promises')
   const read = (name: string): Promise<string> => readFile(`${dir}/${name}`, 'utf8')
@@ -202,7 +206,7 @@ t.test('secrets are made once, and the key ring is replaced by JWT_KEYS', async 
   t.equal(await read('api/jwt-keys'), `${next}\n`)
 })
 
-t.test('what a crash has left of making secrets is in nobody’s way', async (t) => {
+t.test('what a crash has left of making secrets is in nobody’s way', buffered, async (t) => {
   const dir = t.testdir({ api: {}, postgres: {}, redis: {} })
   // In a new container the next process may have the same number; and what is left cannot be written to, here not by root either.
   const preload = `${dir}/pid.mjs`

@@ -415,7 +415,10 @@ t.test('a primary that a first replica joins has another name, and is the same',
   t.match((await app.inject('/metrics')).body, /denylist_checks_total\{[^}]*by="direct"[^}]*\} [1-9]/)
 })
 
-t.test('a connection that has ended though the replica has not comes back', async (t) => {
+// What follows has servers of its own, and mostly waits for them.
+t.jobs = 2
+
+t.test('a connection that has ended though the replica has not comes back', { buffered: true }, async (t) => {
   const app = await buildReplica(t, { ...env, REPLICA_NAME: 'a' })
   // ioredis does so by itself where it is told to leave a primary that it is still looking for, and never tries again.
   app.redis.disconnect()
@@ -423,57 +426,75 @@ t.test('a connection that has ended though the replica has not comes back', asyn
   t.equal((await app.inject('/health/ready')).statusCode, 200)
 })
 
-t.test('settings that make a failover unsafe are refused at the start', { skip, timeout: 120_000 }, async (t) => {
-  const { servers, sentinels } = await startSentinels(t)
-  const own = {
-    ...env,
-    REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
-    REDIS_SENTINELS: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')
-  }
-  await servers[0]!.client.config('SET', 'min-replicas-to-write', '0')
-  await sentinels[1]!.client.call('SENTINEL', 'SET', NAME, 'down-after-milliseconds', '1500')
-  const error = await spawnReplica(t, { ...own, REPLICA_NAME: 'a' }).then(
-    () => undefined,
-    (reason: unknown) => String(reason)
-  )
-  t.match(error, /cannot start: a failover of Redis could lose revocations: min-replicas-to-write must be 1 or more/)
-  t.match(error, new RegExp(`down-after-milliseconds is 1500 at 127.0.0.1:${sentinels[1]!.port}, and must exceed 3000`))
-  t.notMatch(error, PASSWORD_OF_REDIS)
-})
-
-t.test('primaries that could be two at once, each with replicas, are refused at the start', { skip }, async (t) => {
-  const { sentinels } = await startSentinels(t, 3)
-  const own = {
-    ...env,
-    REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
-    REDIS_SENTINELS: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')
-  }
-  const error = await spawnReplica(t, { ...own, REPLICA_NAME: 'a' }).then(
-    () => undefined,
-    (reason: unknown) => String(reason)
-  )
-  t.match(error, /min-replicas-to-write is 1, and must be half of the 3 replicas that 127.0.0.1:\d+ knows, or more/)
-})
-
-t.test('a Redis that would drop revocations when it is full is refused at the start', { skip }, async (t) => {
-  const { port, client } = await startServer(t, t.testdir(), 'redis', () => [
-    `requirepass ${PASSWORD_OF_REDIS}`,
-    'maxmemory 64mb',
-    'maxmemory-policy volatile-lru',
-    'save ""'
-  ])
-  const own = { ...env, REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@127.0.0.1:${port}`, REPLICA_NAME: 'a' }
-  const start = () =>
-    spawnReplica(t, own).then(
-      ({ kill }) => kill(),
+t.test(
+  'settings that make a failover unsafe are refused at the start',
+  { skip, buffered: true, timeout: 120_000 },
+  async (t) => {
+    const { servers, sentinels } = await startSentinels(t)
+    const own = {
+      ...env,
+      REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
+      REDIS_SENTINELS: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')
+    }
+    await servers[0]!.client.config('SET', 'min-replicas-to-write', '0')
+    await sentinels[1]!.client.call('SENTINEL', 'SET', NAME, 'down-after-milliseconds', '1500')
+    const error = await spawnReplica(t, { ...own, REPLICA_NAME: 'a' }).then(
+      () => undefined,
       (reason: unknown) => String(reason)
     )
-  t.match(await start(), /cannot start: Redis would drop revocations when it is full \(maxmemory-policy volatile-lru\)/)
-  await client.config('SET', 'maxmemory', '0')
-  t.notMatch(await start(), /cannot start/, 'without a limit nothing is dropped')
-})
+    t.match(error, /cannot start: a failover of Redis could lose revocations: min-replicas-to-write must be 1 or more/)
+    t.match(
+      error,
+      new RegExp(`down-after-milliseconds is 1500 at 127.0.0.1:${sentinels[1]!.port}, and must exceed 3000`)
+    )
+    t.notMatch(error, PASSWORD_OF_REDIS)
+  }
+)
 
-t.test('a Redis of before version 7 is refused at the start', async (t) => {
+t.test(
+  'primaries that could be two at once, each with replicas, are refused at the start',
+  { skip, buffered: true },
+  async (t) => {
+    const { sentinels } = await startSentinels(t, 3)
+    const own = {
+      ...env,
+      REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@${NAME}`,
+      REDIS_SENTINELS: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')
+    }
+    const error = await spawnReplica(t, { ...own, REPLICA_NAME: 'a' }).then(
+      () => undefined,
+      (reason: unknown) => String(reason)
+    )
+    t.match(error, /min-replicas-to-write is 1, and must be half of the 3 replicas that 127.0.0.1:\d+ knows, or more/)
+  }
+)
+
+t.test(
+  'a Redis that would drop revocations when it is full is refused at the start',
+  { skip, buffered: true },
+  async (t) => {
+    const { port, client } = await startServer(t, t.testdir(), 'redis', () => [
+      `requirepass ${PASSWORD_OF_REDIS}`,
+      'maxmemory 64mb',
+      'maxmemory-policy volatile-lru',
+      'save ""'
+    ])
+    const own = { ...env, REDIS_URL: `redis://:${PASSWORD_OF_REDIS}@127.0.0.1:${port}`, REPLICA_NAME: 'a' }
+    const start = () =>
+      spawnReplica(t, own).then(
+        ({ kill }) => kill(),
+        (reason: unknown) => String(reason)
+      )
+    t.match(
+      await start(),
+      /cannot start: Redis would drop revocations when it is full \(maxmemory-policy volatile-lru\)/
+    )
+    await client.config('SET', 'maxmemory', '0')
+    t.notMatch(await start(), /cannot start/, 'without a limit nothing is dropped')
+  }
+)
+
+t.test('a Redis of before version 7 is refused at the start', { buffered: true }, async (t) => {
   const { port, hostname } = new URL(env['REDIS_URL']!)
   // As it is, but for what it says of its version.
   const older = createServer((socket) => {
@@ -494,7 +515,7 @@ t.test('a Redis of before version 7 is refused at the start', async (t) => {
   t.match(error, /cannot start: Redis 7 or later is needed, and this one is 6\./)
 })
 
-t.test('a node of a cluster is refused at the start', { skip }, async (t) => {
+t.test('a node of a cluster is refused at the start', { skip, buffered: true }, async (t) => {
   // By itself it would take its port + 10,000 for the other nodes, which somebody may have.
   const bus = await freePort()
   const node = await startServer(t, t.testdir(), 'redis', () => [

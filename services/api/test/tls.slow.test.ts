@@ -53,12 +53,14 @@ t.test('Redis behind TLS and a password, both by the URL', { skip }, async (t) =
     t.match(await (await fetch(`${b!.url}/metrics`)).text(), /denylist_checks_total\{by="local"[^}]*\} [1-9]/)
   })
 
+  // Most of each is waiting.
+  t.jobs = 3
   for (const [what, wrong, words] of [
     ['a certificate that nobody vouches for', { NODE_EXTRA_CA_CERTS: '' }, /self-signed certificate/],
     ['a wrong password', { REDIS_URL: url.replace(SECRET, 'another') }, /WRONGPASS/],
     ['a URL without TLS', { REDIS_URL: url.replace('rediss:', 'redis:') }, /Redis did not answer within 8 s/]
   ] as const) {
-    await t.test(`with ${what} a replica does not start, and says why`, async (t) => {
+    void t.test(`with ${what} a replica does not start, and says why`, { buffered: true }, async (t) => {
       const error = await spawnReplica(t, { ...trusting, ...wrong }).then(
         () => t.fail('it started'),
         (error: Error) => error

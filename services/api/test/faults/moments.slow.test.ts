@@ -61,36 +61,48 @@ t.test('Redis is gone: a look-up does not wait for it to come back', async (t) =
   t.ok(median < 100, `${Math.round(median)} ms`)
 })
 
-t.test('Redis fails between the check and the publication: 503, and repeating the call ends it', async (t) => {
-  const backends = await startBackends(t)
-  const app = await buildReplica(t, backends.env)
-  const { access_token } = await logIn(app)
-  // A log that is no stream stands in for a Redis that refuses to write, as one without memory does.
-  await app.redis.set('denylist:log', 'full')
-  t.match((await logOut(app, access_token)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
-  await app.redis.del('denylist:log')
-  t.equal((await logOut(app, access_token)).statusCode, 200)
-  t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
-})
+// The others look at no clock, share nothing, and mostly wait for servers to start.
+t.jobs = 2
+const buffered = { buffered: true }
 
-t.test('Redis fails when a theft is published: 503, and the next use of the stolen token ends it', async (t) => {
-  const backends = await startBackends(t)
-  const app = await buildReplica(t, backends.env)
-  const { access_token, refresh_token } = await logIn(app)
-  await refresh(app, refresh_token)
-  await app.pg.query("UPDATE sessions SET rotated_at = now() - interval '1 minute'")
-  await app.redis.set('denylist:log', 'full')
-  t.match((await refresh(app, refresh_token)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
-  await app.redis.del('denylist:log')
-  t.match((await refresh(app, refresh_token)).json(), { statusCode: 401, code: 'REFRESH_TOKEN_REUSED' })
-  t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
-})
+t.test(
+  'Redis fails between the check and the publication: 503, and repeating the call ends it',
+  buffered,
+  async (t) => {
+    const backends = await startBackends(t)
+    const app = await buildReplica(t, backends.env)
+    const { access_token } = await logIn(app)
+    // A log that is no stream stands in for a Redis that refuses to write, as one without memory does.
+    await app.redis.set('denylist:log', 'full')
+    t.match((await logOut(app, access_token)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
+    await app.redis.del('denylist:log')
+    t.equal((await logOut(app, access_token)).statusCode, 200)
+    t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
+  }
+)
+
+t.test(
+  'Redis fails when a theft is published: 503, and the next use of the stolen token ends it',
+  buffered,
+  async (t) => {
+    const backends = await startBackends(t)
+    const app = await buildReplica(t, backends.env)
+    const { access_token, refresh_token } = await logIn(app)
+    await refresh(app, refresh_token)
+    await app.pg.query("UPDATE sessions SET rotated_at = now() - interval '1 minute'")
+    await app.redis.set('denylist:log', 'full')
+    t.match((await refresh(app, refresh_token)).json(), { statusCode: 503, code: 'REVOCATION_PENDING' })
+    await app.redis.del('denylist:log')
+    t.match((await refresh(app, refresh_token)).json(), { statusCode: 401, code: 'REFRESH_TOKEN_REUSED' })
+    t.strictSame(await present(app, access_token), { status: 401, code: 'TOKEN_REVOKED' })
+  }
+)
 
 for (const [what, method, url] of [
   ['a statement', 'POST', '/auth/logout'],
   ['a transaction', 'DELETE', '/me/sessions']
 ] as const) {
-  t.test(`Postgres ends a connection in the middle of ${what}: 503, and the replica lives on`, async (t) => {
+  t.test(`Postgres ends a connection in the middle of ${what}: 503, and the replica lives on`, buffered, async (t) => {
     const backends = await startBackends(t)
     const app = await buildReplica(t, backends.env)
     const [{ access_token }, other] = [await logIn(app), await logIn(app)]
