@@ -224,7 +224,8 @@ const spellings = new Map<number, protocol.View>()
 
 /** There are few, and each is asked for a million times. */
 function spelled({ server, generation, cursor }: View): protocol.View {
-  const number = (server * 100 + generation) * 100 + cursor
+  // Each fits in a byte: explore.ts sees to that.
+  const number = (server * 256 + generation) * 256 + cursor
   let view = spellings.get(number)
   if (view === undefined) {
     view = { server: String(server), generation: String(generation), cursor: idOf(cursor) }

@@ -1,5 +1,5 @@
 import t from 'tap'
-// As built: what tsx makes of it takes half as long again.
+// As built: what tsx makes of it takes about a third longer.
 import { check, either, mutated, mutations, worlds } from '../model/dist/model/configurations.js'
 
 // Every order of events that two replicas, Redis and Postgres can come to; `npm run check:model` explores more of it.

@@ -415,7 +415,7 @@ t.test('a primary that a first replica joins has another name, and is the same',
   t.match((await app.inject('/metrics')).body, /denylist_checks_total\{[^}]*by="direct"[^}]*\} [1-9]/)
 })
 
-// What follows has servers of its own, and mostly waits for them.
+// What follows is in the way of nobody else, and mostly waits for servers.
 t.jobs = 2
 
 t.test('a connection that has ended though the replica has not comes back', { buffered: true }, async (t) => {

@@ -60,7 +60,7 @@ t.test('Redis behind TLS and a password, both by the URL', { skip }, async (t) =
     ['a wrong password', { REDIS_URL: url.replace(SECRET, 'another') }, /WRONGPASS/],
     ['a URL without TLS', { REDIS_URL: url.replace('rediss:', 'redis:') }, /Redis did not answer within 8 s/]
   ] as const) {
-    void t.test(`with ${what} a replica does not start, and says why`, { buffered: true }, async (t) => {
+    t.test(`with ${what} a replica does not start, and says why`, { buffered: true }, async (t) => {
       const error = await spawnReplica(t, { ...trusting, ...wrong }).then(
         () => t.fail('it started'),
         (error: Error) => error
